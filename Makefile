@@ -1,0 +1,28 @@
+# Each target is one habit; packaging/setup.sh makes the machine ready for it.
+# Nothing of the caller's Python leaks in: what runs is the package installed in .venv.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export NODE_PATH := $(CURDIR)/build/node/node_modules
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+LINT := ruff check -q && ruff format -q --check && cython-lint -q agent parser && lint-imports && buf lint && mypy
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+demo: ## set up, then show attacks on real servers being seen (ARGS=--keep leaves it running)
+	@packaging/setup.sh demo && sockwarden demo $(ARGS)
+
+test: ## set up, lint, then the whole test suite (ARGS go to pytest)
+	@packaging/setup.sh test && $(LINT) && pytest $(ARGS)
+
+lint: ## format, style, import contracts, protos, types
+	@packaging/setup.sh test && $(LINT)
+
+types: ## types alone
+	@packaging/setup.sh test && mypy
+
+clean: ## remove what was built, .venv included
+	@rm -rf .venv build
