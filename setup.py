@@ -14,7 +14,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 SOURCE = Path("src")
-PACKAGES = ["parser", "agent", "agent/rules", "agent/decode", "agent/sources"]
+PACKAGES = ["parser", "agent", "agent/rules", "agent/rules/detectors", "agent/decode", "agent/sources"]
 
 
 def extensions() -> list[Extension]:

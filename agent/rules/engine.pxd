@@ -6,8 +6,14 @@ stands in `Scratch` and `State`.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from sockwarden.agent.rules.detectors.window cimport Window
+from sockwarden.agent.rules.pattern cimport Expression
+from sockwarden.agent.rules.program cimport Decoding, Feed, Program, Step
+from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
+
 cdef enum:
     MAX_HITS = 32  # of one message; more are counted in Verdict.dropped
+    MAX_VIEWS = 32
 
 
 # The fields of a message-category rule, beside the payload itself.
@@ -31,7 +37,7 @@ cdef struct Facts:
 cdef struct Hit:
     uint32_t rule              # index into RuleSet.rules
     uint32_t view              # 0: the payload as it is; else index into RuleSet.views
-    uint32_t start, end        # of the evidence in the payload (view 0) or in the decoded view
+    uint32_t start, end        # of the evidence in that view; equal: no place (a rule on facts)
     uint32_t count             # events that a correlation counted, else 1
 
 
@@ -41,19 +47,59 @@ cdef struct Verdict:
     Hit hits[MAX_HITS]
 
 
-# Per connection: sliding windows of correlations.  Opaque; NULL until needed.
+# Per connection: sliding windows of correlations.  NULL until needed.
 cdef struct State:
-    pass
+    uint64_t owner             # RuleSet.identity: the windows of other rules start anew
+    Window windows[1]          # in truth RuleSet.correlation_count
+
+
+cdef struct View:
+    const uint8_t *text
+    size_t size
+    uint8_t *buffer            # NULL for view 0, which is the caller's
+    size_t capacity
+
 
 # Per thread: Vectorscan scratch, bit sets, buffers for decoded views.
 cdef struct Scratch:
-    pass
+    hs_scratch_t *vectorscan
+    uint64_t *matched          # bit set of patterns that match the view
+    uint32_t *matches          # the same as a list
+    uint32_t match_count
+    uint64_t *held             # by program: serial number of the message it last held for
+    uint64_t *judged           # by program: serial number of the view it was last judged on
+    uint64_t message           # serial number of the message at hand
+    uint64_t view              # and of the view
+    View views[MAX_VIEWS]
+    uint64_t views_cut         # views not made or cut: too large, or no memory
+    uint64_t failures          # scans that Vectorscan refused, windows without memory
 
 
 cdef class RuleSet:
-    cdef readonly tuple rules     # of sockwarden.agent.rules.model.Rule
+    cdef readonly tuple rules     # of sockwarden.agent.rules.model.Rule and Correlation
     cdef readonly tuple views     # names of decoded views, "raw" first
     cdef readonly str digest      # SHA-256 over all rules, hex
+
+    # The rest is the engine's own.
+    cdef object judge_fields           # of handshake and frame rules: judge.FieldJudge
+    cdef tuple patterns                # keeps `expressions` alive
+    cdef Expression *expressions       # by pattern number
+    cdef uint32_t pattern_count
+    cdef hs_database_t *database       # all patterns, without offsets
+    cdef uint64_t identity
+    cdef Program *programs
+    cdef uint32_t program_count
+    cdef Step *steps
+    cdef uint32_t *evidence
+    cdef Feed *feeds
+    cdef uint32_t *users               # programs by pattern: those of p stand from
+    cdef uint32_t *users_first         # users_first[p] to users_first[p + 1]
+    cdef uint32_t *unprompted          # programs that may hold although no pattern matches
+    cdef uint32_t unprompted_count
+    cdef uint32_t window_count
+    cdef uint16_t watched[2]           # by direction: opcodes that any rule is for
+    cdef Decoding ladder[MAX_VIEWS]    # ladder[i] makes view i + 1
+    cdef uint32_t ladder_count
 
     cdef Scratch *scratch_new(self) except NULL
     cdef void scratch_free(self, Scratch *scratch) noexcept nogil
@@ -66,3 +112,16 @@ cdef class RuleSet:
 
     # The view that `hit` speaks of: valid until the next judge_message with this scratch.
     cdef const uint8_t *view(self, Scratch *scratch, uint32_t view, size_t *size) noexcept nogil
+
+    cdef void judge_view(self, Scratch *scratch, State **state, const Facts *facts,
+                         uint32_t view, Verdict *verdict) noexcept nogil
+    cdef void judge_program(self, Scratch *scratch, State **state, const Facts *facts,
+                            uint32_t view, const Program *program,
+                            Verdict *verdict) noexcept nogil
+    cdef bint holds(self, const Scratch *scratch, const Facts *facts,
+                    const Program *program) noexcept nogil
+    cdef bint find_evidence(self, Scratch *scratch, const Program *program,
+                            Hit *hit) noexcept nogil
+    cdef void feed_windows(self, Scratch *scratch, State **state, const Facts *facts,
+                           const Program *program, const Hit *hit,
+                           Verdict *verdict) noexcept nogil

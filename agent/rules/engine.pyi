@@ -1,0 +1,46 @@
+from collections.abc import Mapping, Sequence
+
+from sockwarden.agent.rules.compile import Plan
+from sockwarden.agent.rules.detectors.window import Windows
+from sockwarden.agent.rules.model import AnyRule, RuleHit
+
+FACTS: tuple[str, ...]
+
+class RuleSet:
+    """Made by `compile.compile_rules` from its plan."""
+
+    rules: tuple[AnyRule, ...]
+    views: tuple[str, ...]
+    digest: str
+    def __init__(self, plan: Plan) -> None: ...
+    def session(self) -> Session:
+        """A thread's scratch and a connection's state, for use from Python."""
+    def judge(self, payload: bytes, **facts: int) -> list[RuleHit]:
+        """Hits of one message that stands alone.  Facts by their names in `Facts`."""
+    def judge_handshake(
+        self, fields: Mapping[str, object], windows: Windows | None = None, *, time_ns: int = 0
+    ) -> list[RuleHit]:
+        """Hits of one handshake, by the names in `fields.HANDSHAKE`.
+
+        `windows` holds what correlations have counted; without it they do not count.
+        """
+    def judge_anomaly(
+        self,
+        kind: str,
+        direction: str,
+        fields: Mapping[str, object],
+        windows: Windows | None = None,
+        *,
+        time_ns: int = 0,
+    ) -> list[RuleHit]:
+        """Hits of one anomaly of a connection; `fields` as for its handshake, and `offset`."""
+
+class Session:
+    """One connection's messages, judged from Python.  For one thread at a time."""
+
+    rules: RuleSet
+    def __init__(self, rules: RuleSet) -> None: ...
+    def judge(self, payload: bytes, **facts: int) -> list[RuleHit]:
+        """Hits of the next message; what `facts` leaves out is a plain whole text message."""
+    def count(self, messages: Sequence[bytes], **facts: int) -> int:
+        """How many hits the messages have in all; holds the GIL only to begin and end."""

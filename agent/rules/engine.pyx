@@ -1,0 +1,590 @@
+# cython: language_level=3
+# distutils: libraries = hs
+"""Judges messages: one scan a view, then the few rules whose patterns were seen.
+
+The way of a message: its payload as it came is view 0; each rung of the ladder adds a decoded
+view where it finds something to decode.  Every view is scanned once for all patterns of all
+rules; a rule is looked at only if one of its patterns matched (or if it may hold without any:
+then on view 0 alone), and its condition is then judged on that view and the facts.  `not` is
+judged here, after the scan.  A rule holds at most once a message.  Where it holds, its regular
+expression alone is run again with offsets, for the evidence and the verifier; then it goes
+into the windows of its correlations.
+
+Nothing is allocated for a message, except that buffers of a thread grow to what the largest
+decoded view needed, and that a connection gets its windows once.
+"""
+
+import itertools
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memchr, memcmp, memset
+
+from sockwarden.agent.decode import decoders
+from sockwarden.agent.decode.decoder cimport Decoder
+from sockwarden.agent.rules.detectors.window cimport Window, window_add
+from sockwarden.agent.rules.model import RuleHit
+from sockwarden.agent.rules.pattern cimport Expression, Pattern, Span, find
+from sockwarden.agent.rules.program cimport (
+    AND,
+    EQ,
+    FACT,
+    GT,
+    GTE,
+    LT,
+    NOT,
+    PATTERN,
+    Decoding,
+    Feed,
+    Program,
+    Step,
+)
+from sockwarden.agent.rules.vectorscan cimport (
+    HS_FLAG_SINGLEMATCH,
+    HS_MODE_BLOCK,
+    HS_SUCCESS,
+    hs_alloc_scratch,
+    hs_compile_error_t,
+    hs_compile_multi,
+    hs_free_compile_error,
+    hs_free_database,
+    hs_free_scratch,
+    hs_scan,
+)
+from sockwarden.agent.rules.verify cimport verifier
+
+cdef enum:
+    # Of a decoded view, and of what of the view before it is decoded.
+    VIEW_MAX_BYTES = 4 << 20
+    VIEW_MIN_BYTES = 4 << 10
+    SCAN_MAX_BYTES = 0xFFFFFFFF  # of the payload: Vectorscan's lengths are 32 bits
+    COUNT_MAX = 0xFFFFFFFF       # of Hit.count
+
+cdef uint64_t NS_PER_MS = 1_000_000
+
+# Names of the facts that rules may ask for; `fact_value` knows them by their place here.
+FACTS = (
+    "direction",
+    "opcode",
+    "length",
+    "wire_length",
+    "fragments",
+    "inflate_ratio",
+    "compressed",
+    "after_close",
+    "complete",
+    "tls",
+    "loopback",
+    "messages",
+    "connection_bytes",
+    "age_ms",
+)
+
+_identities = itertools.count(1)
+
+
+cdef uint64_t fact_value(const Facts *facts, int fact) noexcept nogil:
+    if fact == 0:
+        return facts.direction
+    if fact == 1:
+        return facts.opcode
+    if fact == 2:
+        return facts.length
+    if fact == 3:
+        return facts.wire_length
+    if fact == 4:
+        return facts.fragments
+    if fact == 5:
+        return facts.length // facts.wire_length if facts.wire_length else 0
+    if fact == 6:
+        return facts.compressed
+    if fact == 7:
+        return facts.after_close
+    if fact == 8:
+        return facts.complete
+    if fact == 9:
+        return facts.tls
+    if fact == 10:
+        return facts.loopback
+    if fact == 11:
+        return facts.messages
+    if fact == 12:
+        return facts.connection_bytes
+    return facts.age_ns // NS_PER_MS
+
+
+cdef inline bint compare(uint64_t left, uint8_t operator, uint64_t right) noexcept nogil:
+    if operator == EQ:
+        return left == right
+    if operator == GT:
+        return left > right
+    if operator == GTE:
+        return left >= right
+    if operator == LT:
+        return left < right
+    return left <= right
+
+
+cdef int on_pattern(unsigned int pattern, unsigned long long start, unsigned long long end,
+                    unsigned int flags, void *context) noexcept nogil:
+    cdef Scratch *scratch = <Scratch *> context
+    cdef uint64_t bit = (<uint64_t> 1) << (pattern & 63)
+    if not scratch.matched[pattern >> 6] & bit:
+        scratch.matched[pattern >> 6] |= bit
+        scratch.matches[scratch.match_count] = pattern
+        scratch.match_count += 1
+    return 0
+
+
+cdef void add_hit(Verdict *verdict, const Hit *hit) noexcept nogil:
+    if verdict.count == MAX_HITS:
+        verdict.dropped += 1
+        return
+    verdict.hits[verdict.count] = hit[0]
+    verdict.count += 1
+
+
+cdef bint decode_view(Scratch *scratch, const Decoding *rung, const View *source,
+                      View *target) noexcept nogil:
+    """Whether the rung made something new of `source`."""
+    cdef size_t size = source.size
+    cdef size_t wanted
+    if memchr(source.text, rung.marker, size) is NULL:
+        return False
+    if size > VIEW_MAX_BYTES:
+        size = VIEW_MAX_BYTES
+        scratch.views_cut += 1
+    if target.capacity < size:
+        wanted = VIEW_MIN_BYTES
+        while wanted < size:
+            wanted *= 2
+        free(target.buffer)
+        target.capacity = 0
+        target.buffer = <uint8_t *> malloc(wanted)
+        if target.buffer is NULL:
+            scratch.views_cut += 1
+            return False
+        target.capacity = wanted
+    target.text = target.buffer
+    if not rung.decode(source.text, size, target.buffer, target.capacity, &target.size):
+        return False
+    return target.size != source.size or memcmp(target.text, source.text, target.size) != 0
+
+
+cdef void *zeroed(size_t count, size_t size) except NULL:
+    cdef void *memory = calloc(count if count else 1, size)
+    if memory is NULL:
+        raise MemoryError
+    return memory
+
+
+cdef uint32_t *copy_numbers(object numbers) except NULL:
+    cdef uint32_t *copy = <uint32_t *> zeroed(len(numbers), sizeof(uint32_t))
+    cdef uint32_t number
+    for i, number in enumerate(numbers):
+        copy[i] = number
+    return copy
+
+
+cdef class RuleSet:
+    """Made by `compile.compile_rules` from its plan."""
+
+    def __cinit__(self, plan):
+        self.identity = next(_identities)
+        self.rules = plan.rules
+        self.digest = plan.digest
+        self.judge_fields = plan.judge_fields
+        self.window_count = plan.window_count
+        self.patterns = plan.patterns
+        self.pattern_count = len(self.patterns)
+        self.lay_out_ladder()
+        self.lay_out_programs(plan)
+        self.compile_database()
+
+    def __dealloc__(self):
+        hs_free_database(self.database)
+        free(self.expressions)
+        free(self.programs)
+        free(self.steps)
+        free(self.evidence)
+        free(self.feeds)
+        free(self.users)
+        free(self.users_first)
+        free(self.unprompted)
+
+    def lay_out_ladder(self):
+        cdef Decoder decoder
+        names = ["raw"]
+        for decoder in decoders():
+            for i in range(decoder.depth):
+                if self.ladder_count + 1 >= MAX_VIEWS:
+                    raise ValueError(f"decoder {decoder.name} makes more than {MAX_VIEWS} views")
+                self.ladder[self.ladder_count].decode = decoder.decode
+                self.ladder[self.ladder_count].marker = decoder.marker
+                self.ladder[self.ladder_count].next_decoder = len(names) - 1 + decoder.depth - i
+                self.ladder_count += 1
+                names.append(decoder.name if i == 0 else f"{decoder.name}/{i + 1}")
+        self.views = tuple(names)
+
+    def lay_out_programs(self, plan):
+        cdef Program *program
+        cdef uint32_t i
+        self.steps = <Step *> zeroed(len(plan.steps), sizeof(Step))
+        for i, step in enumerate(plan.steps):
+            self.steps[i].kind = step.kind
+            self.steps[i].fact = step.fact
+            self.steps[i].operator = step.operator
+            self.steps[i].pattern = step.pattern
+            self.steps[i].value = step.value
+        self.feeds = <Feed *> zeroed(len(plan.feeds), sizeof(Feed))
+        for i, feed in enumerate(plan.feeds):
+            self.feeds[i].rule = feed.rule
+            self.feeds[i].window = feed.window
+            self.feeds[i].timespan_ns = feed.timespan_ns
+            self.feeds[i].threshold = feed.threshold
+            self.feeds[i].value_fact = feed.value_fact
+        self.evidence = copy_numbers(plan.evidence)
+        self.users = copy_numbers(plan.users)
+        self.users_first = copy_numbers(plan.users_first)
+        self.unprompted = copy_numbers(plan.unprompted)
+        self.unprompted_count = len(plan.unprompted)
+        self.programs = <Program *> zeroed(len(plan.programs), sizeof(Program))
+        self.program_count = len(plan.programs)
+        for i, source in enumerate(plan.programs):
+            program = &self.programs[i]
+            program.rule = source.rule
+            program.first_step, program.step_count = source.steps
+            program.first_evidence, program.evidence_count = source.evidence
+            program.first_feed, program.feed_count = source.feeds
+            program.opcodes = source.opcodes
+            program.directions = source.directions
+            program.raw = source.raw
+            program.decoded = source.decoded
+            program.alerts = source.alerts
+            if source.verifier is not None:
+                program.verify = verifier(source.verifier)
+                program.parameter = source.parameter
+            for direction in range(2):
+                if source.directions >> direction & 1:
+                    self.watched[direction] |= program.opcodes
+
+    def compile_database(self):
+        cdef Pattern pattern
+        cdef hs_compile_error_t *error = NULL
+        cdef const char **expressions
+        cdef unsigned int *flags
+        cdef unsigned int *numbers
+        cdef uint32_t i
+        self.expressions = <Expression *> zeroed(self.pattern_count, sizeof(Expression))
+        if self.pattern_count == 0:
+            return
+        texts = [pattern.regex.encode() for pattern in self.patterns]
+        expressions = <const char **> zeroed(self.pattern_count, sizeof(char *))
+        flags = <unsigned int *> zeroed(self.pattern_count, sizeof(int))
+        numbers = <unsigned int *> zeroed(self.pattern_count, sizeof(int))
+        try:
+            for i, pattern in enumerate(self.patterns):
+                self.expressions[i] = pattern.expression
+                expressions[i] = <bytes> texts[i]
+                flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
+                numbers[i] = i
+            if hs_compile_multi(expressions, flags, numbers, self.pattern_count, HS_MODE_BLOCK,
+                                NULL, &self.database, &error) != HS_SUCCESS:
+                reason = (<bytes> error.message).decode(errors="replace")
+                hs_free_compile_error(error)
+                raise ValueError(f"the patterns of all rules do not compile together: {reason}")
+        finally:
+            free(expressions)
+            free(flags)
+            free(numbers)
+
+    cdef Scratch *scratch_new(self) except NULL:
+        cdef Scratch *scratch = <Scratch *> zeroed(1, sizeof(Scratch))
+        cdef uint32_t i
+        try:
+            scratch.matched = <uint64_t *> zeroed(self.pattern_count // 64 + 1, sizeof(uint64_t))
+            scratch.matches = <uint32_t *> zeroed(self.pattern_count, sizeof(uint32_t))
+            scratch.held = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
+            scratch.judged = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
+            if self.pattern_count:
+                if hs_alloc_scratch(self.database, &scratch.vectorscan) != HS_SUCCESS:
+                    raise MemoryError
+                for i in range(self.pattern_count):
+                    if hs_alloc_scratch(self.expressions[i].database,
+                                        &scratch.vectorscan) != HS_SUCCESS:
+                        raise MemoryError
+        except MemoryError:
+            self.scratch_free(scratch)
+            raise
+        return scratch
+
+    cdef void scratch_free(self, Scratch *scratch) noexcept nogil:
+        cdef uint32_t i
+        if scratch is NULL:
+            return
+        hs_free_scratch(scratch.vectorscan)
+        for i in range(MAX_VIEWS):
+            free(scratch.views[i].buffer)
+        free(scratch.matched)
+        free(scratch.matches)
+        free(scratch.held)
+        free(scratch.judged)
+        free(scratch)
+
+    cdef void state_free(self, State *state) noexcept nogil:
+        free(state)
+
+    cdef void judge_message(self, Scratch *scratch, State **state, const Facts *facts,
+                            const uint8_t *payload, size_t size,
+                            Verdict *verdict) noexcept nogil:
+        cdef uint32_t rung = 0
+        cdef uint32_t latest = 0
+        verdict.count = 0
+        verdict.dropped = 0
+        if not self.watched[facts.direction & 1] >> (facts.opcode & 15) & 1:
+            return
+        if size > SCAN_MAX_BYTES:
+            size = SCAN_MAX_BYTES
+            scratch.views_cut += 1
+        scratch.message += 1
+        scratch.views[0].text = payload
+        scratch.views[0].size = size
+        self.judge_view(scratch, state, facts, 0, verdict)
+        while rung < self.ladder_count:
+            if decode_view(scratch, &self.ladder[rung], &scratch.views[latest],
+                           &scratch.views[rung + 1]):
+                rung += 1
+                latest = rung
+                self.judge_view(scratch, state, facts, latest, verdict)
+            else:
+                rung = self.ladder[rung].next_decoder
+
+    cdef void judge_view(self, Scratch *scratch, State **state, const Facts *facts,
+                         uint32_t view, Verdict *verdict) noexcept nogil:
+        cdef uint32_t i, j
+        cdef uint32_t pattern
+        cdef int status
+        scratch.view += 1
+        if self.pattern_count and scratch.views[view].size:
+            status = hs_scan(self.database, <const char *> scratch.views[view].text,
+                             <unsigned int> scratch.views[view].size, 0, scratch.vectorscan,
+                             on_pattern, scratch)
+            if status != HS_SUCCESS:
+                scratch.failures += 1
+        if view == 0:
+            for i in range(self.unprompted_count):
+                self.judge_program(scratch, state, facts, view,
+                                   &self.programs[self.unprompted[i]], verdict)
+        for i in range(scratch.match_count):
+            pattern = scratch.matches[i]
+            for j in range(self.users_first[pattern], self.users_first[pattern + 1]):
+                self.judge_program(scratch, state, facts, view,
+                                   &self.programs[self.users[j]], verdict)
+        if scratch.match_count:
+            memset(scratch.matched, 0, (self.pattern_count // 64 + 1) * sizeof(uint64_t))
+            scratch.match_count = 0
+
+    cdef void judge_program(self, Scratch *scratch, State **state, const Facts *facts,
+                            uint32_t view, const Program *program,
+                            Verdict *verdict) noexcept nogil:
+        cdef size_t number = program - self.programs
+        cdef Hit hit
+        if scratch.held[number] == scratch.message or scratch.judged[number] == scratch.view:
+            return
+        scratch.judged[number] = scratch.view
+        if not (program.directions >> (facts.direction & 1) & 1
+                and program.opcodes >> (facts.opcode & 15) & 1
+                and (program.decoded if view else program.raw)
+                and self.holds(scratch, facts, program)):
+            return
+        hit.rule = program.rule
+        hit.view = view
+        hit.start = hit.end = 0
+        hit.count = 1
+        if not self.find_evidence(scratch, program, &hit):
+            return
+        scratch.held[number] = scratch.message
+        if program.alerts:
+            add_hit(verdict, &hit)
+        if program.feed_count:
+            self.feed_windows(scratch, state, facts, program, &hit, verdict)
+
+    cdef bint holds(self, const Scratch *scratch, const Facts *facts,
+                    const Program *program) noexcept nogil:
+        cdef uint64_t stack = 0
+        cdef uint64_t right
+        cdef const Step *step = self.steps + program.first_step
+        cdef const Step *end = step + program.step_count
+        while step < end:
+            if step.kind == PATTERN:
+                stack = stack << 1 | (scratch.matched[step.pattern >> 6]
+                                      >> (step.pattern & 63) & 1)
+            elif step.kind == FACT:
+                stack = stack << 1 | compare(fact_value(facts, step.fact), step.operator,
+                                             step.value)
+            elif step.kind == NOT:
+                stack ^= 1
+            else:
+                right = stack & 1
+                stack >>= 1
+                if step.kind == AND:
+                    stack &= ~(<uint64_t> 1) | right
+                else:
+                    stack |= right
+            step += 1
+        return stack & 1
+
+    cdef bint find_evidence(self, Scratch *scratch, const Program *program,
+                            Hit *hit) noexcept nogil:
+        """False: the rule's verifier accepted none of the matches."""
+        cdef const View *view = &scratch.views[hit.view]
+        cdef uint32_t i
+        cdef uint32_t pattern
+        cdef Span span
+        for i in range(program.first_evidence, program.first_evidence + program.evidence_count):
+            pattern = self.evidence[i]
+            if not scratch.matched[pattern >> 6] >> (pattern & 63) & 1:
+                continue
+            if find(&self.expressions[pattern], scratch.vectorscan, view.text, view.size,
+                    program.verify, program.parameter, &span):
+                hit.start = span.start
+                hit.end = span.end
+                return True
+        return program.verify is NULL
+
+    cdef void feed_windows(self, Scratch *scratch, State **state, const Facts *facts,
+                           const Program *program, const Hit *hit,
+                           Verdict *verdict) noexcept nogil:
+        cdef uint32_t i
+        cdef uint64_t amount
+        cdef uint64_t total
+        cdef const Feed *feed
+        cdef Hit raised
+        if state[0] is not NULL and state[0].owner != self.identity:
+            free(state[0])
+            state[0] = NULL
+        if state[0] is NULL:
+            state[0] = <State *> calloc(1, sizeof(State) + self.window_count * sizeof(Window))
+            if state[0] is NULL:
+                scratch.failures += 1
+                return
+            state[0].owner = self.identity
+        for i in range(program.first_feed, program.first_feed + program.feed_count):
+            feed = &self.feeds[i]
+            amount = 1 if feed.value_fact < 0 else fact_value(facts, feed.value_fact)
+            total = window_add(&state[0].windows[feed.window], facts.time_ns, feed.timespan_ns,
+                               amount, feed.threshold)
+            if total:
+                raised = hit[0]
+                raised.rule = feed.rule
+                raised.count = COUNT_MAX
+                if total < COUNT_MAX:
+                    raised.count = <uint32_t> total
+                add_hit(verdict, &raised)
+
+    cdef const uint8_t *view(self, Scratch *scratch, uint32_t view, size_t *size) noexcept nogil:
+        size[0] = scratch.views[view].size
+        return scratch.views[view].text
+
+    def session(self):
+        """A thread's scratch and a connection's state, for use from Python."""
+        return Session(self)
+
+    def judge(self, bytes payload, **facts):
+        """Hits of one message that stands alone.  Facts by their names in `Facts`."""
+        return Session(self).judge(payload, **facts)
+
+    def judge_handshake(self, fields, windows=None, *, time_ns=0):
+        """Hits of one handshake, by the names in `fields.HANDSHAKE`.
+
+        `windows` holds what correlations have counted; without it they do not count.
+        """
+        return self.judge_fields.handshake(fields, windows, time_ns)
+
+    def judge_anomaly(self, kind, direction, fields, windows=None, *, time_ns=0):
+        """Hits of one anomaly of a connection; `fields` as for its handshake, and `offset`."""
+        return self.judge_fields.anomaly(kind, direction, fields, windows, time_ns)
+
+
+cdef class Session:
+    """One connection's messages, judged from Python.  For one thread at a time."""
+
+    cdef readonly RuleSet rules
+    cdef Scratch *scratch
+    cdef State *state
+    cdef Verdict verdict
+
+    def __cinit__(self, RuleSet rules not None):
+        self.rules = rules
+        self.scratch = rules.scratch_new()
+
+    def __dealloc__(self):
+        if self.rules is not None:
+            self.rules.scratch_free(self.scratch)
+            self.rules.state_free(self.state)
+
+    def judge(self, bytes payload, **facts):
+        """Hits of the next message; what `facts` leaves out is a plain whole text message."""
+        cdef Facts given = make_facts(len(payload), facts)
+        cdef const uint8_t *text = payload
+        cdef size_t size = len(payload)
+        with nogil:
+            self.rules.judge_message(self.scratch, &self.state, &given, text, size,
+                                     &self.verdict)
+        return [self.describe(&self.verdict.hits[i]) for i in range(self.verdict.count)]
+
+    def count(self, messages, **facts):
+        """How many hits the messages have in all; holds the GIL only to begin and end."""
+        cdef size_t number = len(messages)
+        cdef const uint8_t **texts = <const uint8_t **> zeroed(number, sizeof(void *))
+        cdef size_t *sizes = <size_t *> zeroed(number, sizeof(size_t))
+        cdef Facts given = make_facts(0, facts)
+        cdef uint64_t hits = 0
+        cdef size_t i
+        kept = [bytes(message) for message in messages]
+        for i in range(number):
+            texts[i] = <const uint8_t *> <bytes> kept[i]
+            sizes[i] = len(kept[i])
+        with nogil:
+            for i in range(number):
+                given.length = given.wire_length = sizes[i]
+                self.rules.judge_message(self.scratch, &self.state, &given, texts[i], sizes[i],
+                                         &self.verdict)
+                hits += self.verdict.count + self.verdict.dropped
+        free(texts)
+        free(sizes)
+        return hits
+
+    cdef object describe(self, const Hit *hit):
+        cdef size_t size
+        cdef const uint8_t *text = self.rules.view(self.scratch, hit.view, &size)
+        evidence = text[hit.start:hit.end] if hit.end > hit.start else b""
+        return RuleHit(
+            rule=self.rules.rules[hit.rule],
+            evidence=evidence.decode(errors="backslashreplace"),
+            count=hit.count,
+            view=self.rules.views[hit.view],
+        )
+
+
+cdef Facts make_facts(size_t size, dict given):
+    """A whole, plain text message of a client, but for what is given."""
+    cdef Facts facts
+    memset(&facts, 0, sizeof(Facts))
+    facts.time_ns = given.pop("time_ns", 0)
+    facts.length = given.pop("length", size)
+    facts.wire_length = given.pop("wire_length", facts.length)
+    facts.age_ns = given.pop("age_ns", 0)
+    facts.messages = given.pop("messages", 1)
+    facts.connection_bytes = given.pop("connection_bytes", facts.length)
+    facts.fragments = given.pop("fragments", 1)
+    facts.direction = given.pop("direction", 0)
+    facts.opcode = given.pop("opcode", 1)
+    facts.compressed = given.pop("compressed", False)
+    facts.after_close = given.pop("after_close", False)
+    facts.complete = given.pop("complete", True)
+    facts.tls = given.pop("tls", False)
+    facts.loopback = given.pop("loopback", False)
+    if given:
+        raise TypeError(f"no such facts: {', '.join(sorted(given))}")
+    return facts

@@ -1,0 +1,30 @@
+"""One regular expression: whether and where it matches, in time linear in the text."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
+from sockwarden.agent.rules.verify cimport Verify
+
+
+cdef struct Span:
+    uint32_t start
+    uint32_t end
+
+
+cdef struct Expression:
+    hs_database_t *database
+    bint knows_start              # compiled with start offsets
+
+
+cdef class Pattern:
+    cdef readonly str regex
+    cdef readonly int flags
+    cdef Expression expression
+    cdef hs_scratch_t *scratch    # of `search` only
+
+    cdef int compile(self, bytes regex, int flags) except -1
+
+# The first match, as long as it gets; with `verify` the first that it accepts.
+# `scratch` must have been allocated for the expression's database too.
+cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
+               size_t size, Verify verify, double parameter, Span *span) noexcept nogil

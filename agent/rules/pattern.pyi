@@ -1,0 +1,12 @@
+CASELESS: int
+DOTALL: int
+MULTILINE: int
+
+class Pattern:
+    """Raises ValueError with Vectorscan's reason where it refuses the expression."""
+
+    regex: str
+    flags: int
+    def __init__(self, regex: str, flags: int = 0) -> None: ...
+    def search(self, text: bytes) -> tuple[int, int] | None:
+        """Span of the first match, or None.  Not for two threads at once."""

@@ -1,0 +1,128 @@
+# cython: language_level=3
+# distutils: libraries = hs
+"""One regular expression, compiled by Vectorscan with start offsets.
+
+The rules' one database says which patterns match a text; this says where.  Vectorscan runs in
+time linear in the text whatever the pattern, so neither hostile text nor a careless rule can
+stall the agent: nothing here uses Python's `re`.  Patterns are of bytes; `i` folds ASCII only.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from sockwarden.agent.rules.vectorscan cimport (
+    HS_FLAG_CASELESS,
+    HS_FLAG_DOTALL,
+    HS_FLAG_MULTILINE,
+    HS_FLAG_SOM_LEFTMOST,
+    HS_MODE_BLOCK,
+    HS_SUCCESS,
+    hs_alloc_scratch,
+    hs_compile,
+    hs_compile_error_t,
+    hs_free_compile_error,
+    hs_free_database,
+    hs_free_scratch,
+    hs_scan,
+)
+
+CASELESS = HS_FLAG_CASELESS
+DOTALL = HS_FLAG_DOTALL
+MULTILINE = HS_FLAG_MULTILINE
+
+cdef enum:
+    SPAN_MAX_BYTES = 512
+    # Every end of a match is an event of its own: what one text may cost.
+    EVENTS_MAX = 65_536
+    UNKNOWN_START_BYTES = 64  # shown before the end of a match whose start is not known
+
+
+cdef struct Search:
+    const uint8_t *text
+    size_t size
+    Verify verify
+    double parameter
+    Span span
+    uint32_t events
+    bint found
+    bint knows_start
+
+
+cdef int on_match(unsigned int number, unsigned long long start, unsigned long long end,
+                  unsigned int flags, void *context) noexcept nogil:
+    cdef Search *search = <Search *> context
+    cdef Span span
+    search.events += 1
+    if not search.knows_start:
+        start = end - UNKNOWN_START_BYTES if end > UNKNOWN_START_BYTES else 0
+    span.start = <uint32_t> start
+    span.end = <uint32_t> end
+    if search.verify is not NULL:
+        if search.verify(search.text, search.size, &span.start, &span.end, search.parameter):
+            search.span = span
+            search.found = True
+            return 1
+    elif not search.found:
+        search.span = span
+        search.found = True
+    elif span.start == search.span.start and span.end - span.start <= SPAN_MAX_BYTES:
+        search.span.end = span.end
+    else:
+        return 1
+    return search.events >= EVENTS_MAX
+
+
+cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
+               size_t size, Verify verify, double parameter, Span *span) noexcept nogil:
+    cdef Search search
+    search.text = text
+    search.size = size
+    search.verify = verify
+    search.parameter = parameter
+    search.events = 0
+    search.found = False
+    search.knows_start = expression.knows_start
+    hs_scan(expression.database, <const char *> text, <unsigned int> size, 0, scratch, on_match,
+            &search)
+    if search.found:
+        span[0] = search.span
+    return search.found
+
+
+cdef class Pattern:
+    """Raises ValueError with Vectorscan's reason where it refuses the expression."""
+
+    def __cinit__(self, str regex, int flags=0):
+        cdef bytes expression = regex.encode()
+        self.regex = regex
+        self.flags = flags
+        if b"\0" in expression:
+            raise ValueError("a NUL character stands in it: write \\x00")
+        try:
+            self.compile(expression, flags | HS_FLAG_SOM_LEFTMOST)
+            self.expression.knows_start = True
+        except ValueError:
+            # Start offsets cost states; what is too large with them may do without.
+            self.compile(expression, flags)
+
+    cdef int compile(self, bytes regex, int flags) except -1:
+        cdef hs_compile_error_t *error = NULL
+        if hs_compile(regex, flags, HS_MODE_BLOCK, NULL, &self.expression.database,
+                      &error) != HS_SUCCESS:
+            reason = (<bytes> error.message).decode(errors="replace")
+            hs_free_compile_error(error)
+            raise ValueError(reason[:1].lower() + reason[1:].rstrip("."))
+        return 0
+
+    def __dealloc__(self):
+        hs_free_scratch(self.scratch)
+        hs_free_database(self.expression.database)
+
+    def search(self, bytes text):
+        """Span of the first match, or None.  Not for two threads at once."""
+        cdef Span span
+        if (self.scratch is NULL
+                and hs_alloc_scratch(self.expression.database, &self.scratch) != HS_SUCCESS):
+            raise MemoryError
+        if find(&self.expression, self.scratch, text, len(text), NULL, 0.0, &span):
+            return span.start, span.end
+        return None
