@@ -5,19 +5,57 @@ missing is a gap.  All functions may be called without the GIL; one connection
 must be used by one thread at a time.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from sockwarden.parser.body cimport Body
+from sockwarden.parser.buffer cimport Buffer
 from sockwarden.parser.events cimport Direction, Handler, Limits
+from sockwarden.parser.frames cimport Frames
+from sockwarden.parser.head cimport HeadState
+from sockwarden.parser.stream cimport Stream
+
+
+# Where a direction is
+cdef enum Phase:
+    PHASE_HEAD = 0  # in a head
+    PHASE_BODY      # in the body of an HTTP message before the handshake
+    PHASE_WAIT      # behind its head; the other direction's is not known yet
+    PHASE_FRAMES
+    PHASE_OVER      # no WebSocket: nothing is parsed
+
+
+cdef struct Side:
+    Stream stream
+    Phase phase
+    HeadState scan
+    Body body
+    Buffer head             # the first Limits.head_bytes of it
+    Buffer early            # what came in PHASE_WAIT, as many at most
+    uint64_t early_missing  # behind `early`: lost, or beyond its bound
+    uint64_t early_dropped  # of these: beyond the bound
+    bint ended
+    Frames frames
+
 
 cdef struct Connection:
-    pass  # laid out in connection.pyx
+    Limits limits
+    Handler handler
+    uint32_t unanswered  # requests before the one that asks for the upgrade
+    bint told            # the handshake was
+    Side side[2]         # by Direction
 
-# NULL: no memory.  `handler` is copied.
+
+# What was not decoded, by Direction
+cdef struct Losses:
+    uint64_t undecoded_bytes[2]     # came, but where frames begin was not known any more
+    uint64_t withheld_messages[2]   # compressed, but the context was lost or bad
+
+# NULL: no memory.  `limits` and `handler` are copied.
 cdef Connection *connection_new(const Limits *limits, const Handler *handler) noexcept nogil
 
 # Bytes at `position` of `direction`'s stream.  Earlier bytes than expected are
 # ignored (seen already), later ones make a gap.  The first call of a direction
-# fixes where its stream begins.
+# fixes where its stream begins: at the head of a request, or of a response.
 cdef void connection_feed(Connection *self, Direction direction, uint64_t position,
                           const uint8_t *data, size_t size) noexcept nogil
 
@@ -26,5 +64,7 @@ cdef void connection_end(Connection *self, Direction direction, uint64_t end) no
 
 # Bytes of memory held for this connection.
 cdef size_t connection_memory(const Connection *self) noexcept nogil
+
+cdef Losses connection_losses(const Connection *self) noexcept nogil
 
 cdef void connection_free(Connection *self) noexcept nogil

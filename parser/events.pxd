@@ -1,7 +1,8 @@
 """What the parser tells, and to whom: the contract of the hot path.
 
-Callbacks run without the GIL and must not fail.  Every pointer in an event is
-valid during the call only.  Payloads are unmasked, joined and inflated.
+Callbacks run without the GIL, must not fail, and must not feed a connection.
+Every pointer in an event is valid during the call only.  Payloads are unmasked,
+joined and inflated.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -64,8 +65,8 @@ cdef struct HandshakeEvent:
 
 
 cdef struct MessageEvent:
-    const uint8_t *payload   # the first `size` bytes of it
-    size_t size              # less than length: cut at Limits.message_bytes, or bytes are missing
+    const uint8_t *payload   # the first `size` bytes of it, bytes that are missing as 0
+    size_t size              # less than length: cut at Limits.message_bytes, or memory is short
     uint64_t length          # true length, inflated
     uint64_t wire_length     # payload bytes in its frames, compressed
     uint64_t offset          # of its first frame in its direction's WebSocket stream
@@ -98,9 +99,17 @@ cdef struct Handler:
     void (*anomaly)(void *user, Direction direction, Anomaly kind, uint64_t offset) noexcept nogil
 
 
+# Of which messages MessageEvent.sha256 is filled
+cdef enum Digests:
+    DIGEST_NONE
+    DIGEST_ALL
+    DIGEST_CUT  # only of those that are longer than Limits.message_bytes
+
+
 # Bounds before buffers: what one connection may cost.
 cdef struct Limits:
     uint32_t head_bytes      # of each handshake head
-    uint64_t message_bytes   # of a message kept for the consumer; the rest is
-                             # unmasked, inflated, validated, hashed and dropped
-    bint digest              # fill MessageEvent.sha256
+    # Of a message kept for the consumer; the rest is unmasked, inflated, validated,
+    # hashed and dropped.
+    uint64_t message_bytes
+    uint8_t digest           # Digests

@@ -1,0 +1,247 @@
+"""From heads to frames, in both directions; see connection.pxd.
+
+The client's bytes begin with a request.  Requests before the one that asks for the
+upgrade (pipelined) are skipped with their bodies, as are their responses and interim
+ones (1xx).  Both heads known, the handshake is told: with status 101 frames follow in
+both directions, else nothing is parsed any more.  What comes before that decision is
+kept, up to a bound, and parsed after it; what is beyond the bound counts as a gap.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from sockwarden.parser.body cimport BODY_DONE, body_begin, body_skip
+from sockwarden.parser.buffer cimport Buffer, buffer_release, buffer_reserve
+from sockwarden.parser.events cimport C2S, S2C, Direction, Handler, HandshakeEvent, Limits
+from sockwarden.parser.extensions cimport extensions_agreed
+from sockwarden.parser.frames cimport (
+    frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open)
+from sockwarden.parser.head cimport (
+    HEAD_START, HEAD_WHOLE, Text, equals, head_field, head_find, head_line, head_scan, head_status)
+from sockwarden.parser.stream cimport Piece, stream_place
+
+cdef enum:
+    SWITCHING_PROTOCOLS = 101
+    NO_CONTENT = 204
+    NOT_MODIFIED = 304
+
+
+cdef Connection *connection_new(const Limits *limits, const Handler *handler) noexcept nogil:
+    cdef Connection *self = <Connection *>calloc(1, sizeof(Connection))
+    if self != NULL:
+        self.limits = limits[0]
+        self.handler = handler[0]
+    return self
+
+
+# Keeps what fits into the bound, and tells how much that was.
+cdef size_t keep(Buffer *buffer, const uint8_t *data, size_t size, size_t bound) noexcept nogil:
+    size = min(size, bound - buffer.size)
+    if not size or not buffer_reserve(buffer, buffer.size + size):
+        return 0
+    memcpy(buffer.data + buffer.size, data, size)
+    buffer.size += size
+    return size
+
+
+# --- the handshake ---
+
+cdef void read_extensions(HandshakeEvent *event, Text response) noexcept nogil:
+    cdef Text rest = response, line, name, value
+    cdef unsigned int faults = 0
+    head_line(&rest, &line, &faults)
+    while head_field(&rest, &name, &value, &faults):
+        if equals(name, b"sec-websocket-extensions"):
+            extensions_agreed(value, event.deflate)
+
+
+cdef void open_frames(Connection *self, Direction direction,
+                      const HandshakeEvent *event) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    side.phase = PHASE_FRAMES
+    frames_open(&side.frames, direction, &event.deflate[<int>direction], &self.limits,
+                &self.handler)
+    frames_feed(&side.frames, side.early.data, side.early.size)
+    frames_gap(&side.frames, side.early_missing)
+    buffer_release(&side.early)
+    if side.ended:
+        frames_end(&side.frames)
+
+
+# Tells the handshake once all is known that can be.
+cdef void settle(Connection *self) noexcept nogil:
+    cdef Side *client = &self.side[<int>C2S]
+    cdef Side *server = &self.side[<int>S2C]
+    cdef Text response = Text(server.head.data, server.head.size)
+    cdef HandshakeEvent event
+    cdef int direction
+    if self.told or server.phase != PHASE_WAIT and not server.ended:
+        return
+    event.status = head_status(response)
+    event.upgraded = event.status == SWITCHING_PROTOCOLS
+    if event.upgraded and client.phase != PHASE_WAIT and not client.ended:
+        return
+    self.told = True
+    event.request = client.head.data
+    event.request_size = client.head.size
+    event.response = server.head.data if server.head.size else NULL
+    event.response_size = server.head.size
+    for direction in range(2):
+        event.deflate[direction].enabled = False
+        event.deflate[direction].no_context_takeover = False
+        event.deflate[direction].window_bits = 0
+        self.side[direction].phase = PHASE_OVER
+    if event.upgraded:
+        read_extensions(&event, response)
+    self.handler.handshake(self.handler.user, &event)
+    if event.upgraded:
+        open_frames(self, C2S, &event)
+        open_frames(self, S2C, &event)
+    for direction in range(2):
+        buffer_release(&self.side[direction].head)
+        buffer_release(&self.side[direction].early)
+
+
+cdef void skip_message(Side *side, bint has_body) noexcept nogil:
+    side.body.state = BODY_DONE
+    if has_body:
+        body_begin(&side.body, Text(side.head.data, side.head.size))
+    side.phase = PHASE_HEAD if side.body.state == BODY_DONE else PHASE_BODY
+    side.scan = HEAD_START
+    side.head.size = 0
+
+
+cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef Text head = Text(side.head.data, side.head.size)
+    cdef Text value
+    cdef uint16_t status
+    if direction == C2S:
+        if (head.size < self.limits.head_bytes
+                and not head_find(head, b"upgrade", b"websocket", &value)):
+            self.unanswered += 1
+            skip_message(side, True)
+            return
+    else:
+        status = head_status(head)
+        if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
+            skip_message(side, False)
+            return
+        if self.unanswered and status != SWITCHING_PROTOCOLS:
+            self.unanswered -= 1
+            skip_message(side, status not in (NO_CONTENT, NOT_MODIFIED))
+            return
+    side.phase = PHASE_WAIT
+    settle(self)
+
+
+cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data,
+                      size_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef size_t used, blank = 0
+    if side.scan == HEAD_START:
+        while blank < size and data[blank] in b"\r\n":
+            blank += 1
+    used = blank + head_scan(&side.scan, data + blank, size - blank)
+    keep(&side.head, data + blank, used - blank, self.limits.head_bytes)
+    if side.scan == HEAD_WHOLE:
+        head_is_whole(self, direction)
+    return used
+
+
+# --- bytes ---
+
+cdef void feed(Connection *self, Direction direction, const uint8_t *data,
+               size_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef size_t used
+    while size:
+        if side.phase == PHASE_FRAMES:
+            frames_feed(&side.frames, data, size)
+            return
+        if side.phase == PHASE_HEAD:
+            used = feed_head(self, direction, data, size)
+        elif side.phase == PHASE_BODY:
+            used = body_skip(&side.body, data, size)
+            if side.body.state == BODY_DONE:
+                side.phase = PHASE_HEAD
+        elif side.phase == PHASE_WAIT:
+            used = 0 if side.early_missing else keep(
+                &side.early, data, size, self.limits.head_bytes)
+            side.early_missing += size - used
+            side.early_dropped += size - used
+            return
+        else:
+            return
+        data += used
+        size -= used
+
+
+cdef void gap(Connection *self, Direction direction, uint64_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    if side.phase == PHASE_FRAMES:
+        frames_gap(&side.frames, size)
+    elif side.phase != PHASE_OVER:
+        # Of a head that is cut here no more is known, nor where frames begin.
+        side.early_missing += size
+        side.phase = PHASE_WAIT
+        settle(self)
+
+
+cdef void connection_feed(Connection *self, Direction direction, uint64_t position,
+                          const uint8_t *data, size_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef Piece piece
+    if side.ended:
+        return
+    piece = stream_place(&side.stream, position, size)
+    if piece.missing:
+        gap(self, direction, piece.missing)
+    feed(self, direction, data + piece.skip, size - piece.skip)
+
+
+cdef void connection_end(Connection *self, Direction direction, uint64_t end) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    if side.ended:
+        return
+    if side.stream.begun and end > side.stream.next:
+        gap(self, direction, end - side.stream.next)
+    side.ended = True
+    if side.phase == PHASE_FRAMES:
+        frames_end(&side.frames)
+    else:
+        settle(self)
+
+
+# --- what it costs, and what it missed ---
+
+cdef size_t connection_memory(const Connection *self) noexcept nogil:
+    cdef size_t total = sizeof(Connection)
+    cdef int direction
+    for direction in range(2):
+        total += (self.side[direction].head.room + self.side[direction].early.room
+                  + frames_memory(&self.side[direction].frames))
+    return total
+
+
+cdef Losses connection_losses(const Connection *self) noexcept nogil:
+    cdef Losses losses
+    cdef int direction
+    for direction in range(2):
+        losses.undecoded_bytes[direction] = (
+            self.side[direction].frames.undecoded + self.side[direction].early_dropped)
+        losses.withheld_messages[direction] = (
+            self.side[direction].frames.messages.withheld_messages)
+    return losses
+
+
+cdef void connection_free(Connection *self) noexcept nogil:
+    cdef int direction
+    if self == NULL:
+        return
+    for direction in range(2):
+        buffer_release(&self.side[direction].head)
+        buffer_release(&self.side[direction].early)
+        frames_close(&self.side[direction].frames)
+    free(self)

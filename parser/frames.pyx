@@ -1,0 +1,380 @@
+"""Frame headers and what is wrong with them; see frames.pxd.
+
+Two ways through a header.  `regular_header` takes one that lies whole in the chunk
+and breaks no rule, at the cost of a table look-up.  Every other goes octet by octet
+through `head_octet`, which is the one place where rules are judged, so that all cuts
+of a stream give the same events.
+
+How parsing goes on (an endpoint fails the connection at each of these):
+
+    reserved_opcode          its payload is skipped                              5.2
+    rsv_bits                 as if the bits were not set                         5.2
+    control_fragmented       as if FIN were set                                  5.5
+    control_too_long         the first 125 octets are told, the rest skipped     5.5
+    unexpected_continuation  begins a message of its own                         5.4
+    expected_continuation    the open message ends unfinished, the new begins    5.4
+    unmasked_client          the payload is taken as it is                       5.1
+    masked_server            it is unmasked                                      5.1
+    length_not_minimal       the length counts                                   5.2
+    length_overflow          no frame has this length: the direction stops       5.2
+    data_after_close         told once, messages go on                           5.5.1
+
+A gap inside a payload is skipped exactly.  One over a header stops the direction:
+better nothing than a wrong message.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from sockwarden.parser.control cimport (
+    control_begin, control_end, control_missing, control_payload)
+from sockwarden.parser.events cimport (
+    BINARY, C2S, CONTINUATION, CONTROL_FRAGMENTED, CONTROL_TOO_LONG, DATA_AFTER_CLOSE,
+    EXPECTED_CONTINUATION, GAP, LENGTH_NOT_MINIMAL, LENGTH_OVERFLOW, MASKED_SERVER, PONG,
+    RESERVED_OPCODE, RSV_BITS, TEXT, TRUNCATED, UNEXPECTED_CONTINUATION, UNMASKED_CLIENT, Anomaly,
+    Deflate, Direction, Handler, Limits)
+from sockwarden.parser.header cimport (
+    CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, OPCODE, RSV1, RSV23, Header)
+from sockwarden.parser.messages cimport (
+    messages_abandon, messages_begin, messages_end, messages_free, messages_memory,
+    messages_missing, messages_payload, messages_whole)
+from sockwarden.parser.workspace cimport Workspace, workspace_get
+
+cdef extern from *:
+    """
+    #define sw_big_endian_16 __builtin_bswap16
+    #define sw_big_endian_64 __builtin_bswap64
+    """
+    uint16_t big_endian_16 "sw_big_endian_16"(uint16_t value) nogil
+    uint64_t big_endian_64 "sw_big_endian_64"(uint64_t value) nogil
+
+# What a first octet may be depends on these.
+cdef enum Situation:
+    IN_MESSAGE = 1
+    WITH_DEFLATE = 2
+    AFTER_CLOSE = 4  # and data_after_close was not said yet
+    SITUATIONS = 8
+
+# By first octet: bit `situation` is set where it breaks no rule.
+cdef uint8_t REGULAR[256]
+
+
+cdef inline bint is_known(uint8_t opcode) noexcept nogil:
+    return opcode <= BINARY or CONTROL <= opcode <= PONG
+
+
+cdef inline bint rsv_allowed(uint8_t first, bint deflate) noexcept nogil:
+    if first & RSV23:
+        return False
+    # RFC 7692 section 6.1: in the first frame of a data message only
+    return not first & RSV1 or deflate and first & OPCODE in (TEXT, BINARY)
+
+
+cdef bint is_regular(uint8_t first, int situation) noexcept nogil:
+    cdef uint8_t opcode = first & OPCODE
+    if not is_known(opcode) or not rsv_allowed(first, situation & WITH_DEFLATE):
+        return False
+    if opcode & CONTROL:
+        return first & FIN
+    return (opcode == CONTINUATION) == (situation & IN_MESSAGE) and not situation & AFTER_CLOSE
+
+
+def _fill_table():
+    cdef int first, situation
+    for first in range(256):
+        for situation in range(<int>SITUATIONS):
+            REGULAR[first] |= <uint8_t>(is_regular(<uint8_t>first, situation) << situation)
+
+
+_fill_table()
+
+
+cdef inline int situation_of(const Frames *self) noexcept nogil:
+    return ((IN_MESSAGE if self.messages.open else 0)
+            | (WITH_DEFLATE if self.messages.inflater.parameters.enabled else 0)
+            | (AFTER_CLOSE if self.control.closed and not self.close_reported else 0))
+
+
+cdef inline bint is_compressed(const Frames *self) noexcept nogil:
+    return (self.header.first & RSV1 and self.messages.inflater.parameters.enabled
+            and self.header.first & OPCODE in (TEXT, BINARY))
+
+
+cdef inline void tell(const Frames *self, Anomaly kind, uint64_t offset) noexcept nogil:
+    self.messages.handler.anomaly(
+        self.messages.handler.user, <Direction>self.messages.direction, kind, offset)
+
+
+cdef void frames_open(Frames *self, Direction direction, const Deflate *deflate,
+                      const Limits *limits, const Handler *handler) noexcept nogil:
+    memset(self, 0, sizeof(Frames))
+    self.messages.handler = handler
+    self.messages.limits = limits
+    self.messages.direction = direction
+    self.messages.inflater.parameters = deflate[0]
+
+
+# --- headers ---
+
+# Reads a header that is whole and breaks no rule.  Its size; 0: go octet by octet.
+cdef inline size_t regular_header(Frames *self, const uint8_t *data, size_t have) noexcept nogil:
+    cdef Header *header = &self.header
+    cdef size_t size = 2
+    cdef uint8_t second
+    cdef uint16_t short_length
+    cdef uint64_t length
+    if have < 2 or not REGULAR[data[0]] >> situation_of(self) & 1:
+        return 0
+    second = data[1]
+    if (self.messages.direction == C2S) != (second >= MASK):
+        return 0
+    length = second & LENGTH
+    if length >= LENGTH_16:
+        if data[0] & CONTROL:
+            return 0
+        if length == LENGTH_16:
+            size = 4
+            if have < size:
+                return 0
+            memcpy(&short_length, data + 2, 2)
+            length = big_endian_16(short_length)
+            if length < LENGTH_16:
+                return 0
+        else:
+            size = 10
+            if have < size:
+                return 0
+            memcpy(&length, data + 2, 8)
+            length = big_endian_64(length)
+            if length >> 16 == 0 or length >> 63:
+                return 0
+    header.key = 0
+    if second & MASK:
+        if have < size + 4:
+            return 0
+        memcpy(&header.key, data + size, 4)
+        size += 4
+    header.first = data[0]
+    header.length = length
+    header.size = <uint8_t>size
+    header.offset = self.offset
+    return size
+
+
+cdef void stop(Frames *self, Workspace *space) noexcept nogil:
+    self.stopped = True
+    self.left = 0
+    self.head_have = 0
+    if self.messages.open:
+        if not self.messages.missing:  # else it was told at the gap
+            tell(self, TRUNCATED, self.offset)
+        messages_abandon(&self.messages, space)
+
+
+cdef void judge_first(Frames *self, Workspace *space, uint8_t first) noexcept nogil:
+    cdef uint8_t opcode = first & OPCODE
+    cdef uint64_t offset = self.offset
+    if not is_known(opcode):
+        tell(self, RESERVED_OPCODE, offset)
+    if not rsv_allowed(first, self.messages.inflater.parameters.enabled):
+        tell(self, RSV_BITS, offset)
+    if opcode & CONTROL:
+        if not first & FIN:
+            tell(self, CONTROL_FRAGMENTED, offset)
+        return
+    if opcode == CONTINUATION and not self.messages.open:
+        tell(self, UNEXPECTED_CONTINUATION, offset)
+    elif opcode in (TEXT, BINARY) and self.messages.open:
+        tell(self, EXPECTED_CONTINUATION, offset)
+        if not self.messages.missing:
+            tell(self, TRUNCATED, offset)
+        messages_abandon(&self.messages, space)
+    if self.control.closed and not self.close_reported and is_known(opcode):
+        self.close_reported = True
+        tell(self, DATA_AFTER_CLOSE, offset)
+
+
+cdef void judge_second(Frames *self, uint8_t second) noexcept nogil:
+    cdef uint8_t length = second & LENGTH
+    self.header.length = length
+    self.extended = 2 if length == LENGTH_16 else 8 if length == LENGTH_64 else 0
+    if self.extended:
+        self.header.length = 0
+    self.too_long = False
+    if self.messages.direction == C2S:
+        if not second & MASK:
+            tell(self, UNMASKED_CLIENT, self.offset)
+    elif second & MASK:
+        tell(self, MASKED_SERVER, self.offset)
+
+
+# The extended length, whose octets are at 2 to 3 or 2 to 9.
+cdef void judge_length(Frames *self, Workspace *space, size_t at, uint8_t octet) noexcept nogil:
+    cdef bint last = at == <size_t>self.extended + 1
+    if at == 2 and self.extended == 8 and octet & 0x80:
+        tell(self, LENGTH_OVERFLOW, self.offset)
+        stop(self, space)
+        return
+    self.header.length = self.header.length << 8 | octet
+    if self.head[0] & CONTROL and not self.too_long and self.header.length > (
+            CONTROL_BYTES if last else 0):
+        self.too_long = True
+        tell(self, CONTROL_TOO_LONG, self.offset)
+    if self.extended == 2:
+        if last and self.header.length < LENGTH_16:
+            tell(self, LENGTH_NOT_MINIMAL, self.offset)
+    elif at == 7 and not self.header.length:
+        tell(self, LENGTH_NOT_MINIMAL, self.offset)
+
+
+# One octet of a header.  True: it was the last one.
+cdef bint head_octet(Frames *self, Workspace *space, uint8_t octet) noexcept nogil:
+    cdef size_t at = self.head_have, size
+    self.head[at] = octet
+    self.head_have += 1
+    if at == 0:
+        self.header.offset = self.offset
+        self.header.first = octet
+        judge_first(self, space, octet)
+        return False
+    if at == 1:
+        judge_second(self, octet)
+    elif at < <size_t>self.extended + 2:
+        judge_length(self, space, at, octet)
+        if self.stopped:
+            return False
+    size = 2 + self.extended + (4 if self.head[1] & MASK else 0)
+    if self.head_have < size:
+        return False
+    self.header.key = 0
+    if self.head[1] & MASK:
+        memcpy(&self.header.key, self.head + size - 4, 4)
+    self.header.size = <uint8_t>size
+    self.head_have = 0
+    return True
+
+
+# --- frames ---
+
+cdef void begin_frame(Frames *self, Workspace *space) noexcept nogil:
+    cdef uint8_t opcode = self.header.first & OPCODE
+    self.left = self.header.length
+    if opcode <= BINARY:
+        messages_begin(&self.messages, space, &self.header, is_compressed(self))
+    elif is_known(opcode):
+        control_begin(&self.control, &self.header)
+    if not self.left:
+        end_frame(self, space)
+
+
+cdef void payload(Frames *self, Workspace *space, const uint8_t *data, size_t size) noexcept nogil:
+    cdef uint8_t opcode = self.header.first & OPCODE
+    if opcode <= BINARY:
+        messages_payload(&self.messages, space, data, size, self.offset)
+    elif is_known(opcode):
+        control_payload(&self.control, space, self.messages.handler,
+                        <Direction>self.messages.direction, data, size, self.offset)
+    self.offset += size
+    self.left -= size
+    if not self.left:
+        end_frame(self, space)
+
+
+cdef void end_frame(Frames *self, Workspace *space) noexcept nogil:
+    cdef uint8_t opcode = self.header.first & OPCODE
+    if opcode <= BINARY:
+        messages_end(&self.messages, space, self.header.first & FIN, self.offset,
+                     self.control.closed)
+    elif is_known(opcode):
+        control_end(&self.control, self.messages.handler, <Direction>self.messages.direction,
+                    self.offset)
+
+
+cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef const uint8_t *end = data + size
+    cdef size_t have, some
+    cdef Workspace *space = workspace_get()
+    if space == NULL:
+        frames_gap(self, size)
+        return
+    while data < end:
+        have = <size_t>(end - data)
+        if self.stopped:
+            self.undecoded += have
+            self.offset += have
+            return
+        if self.left:
+            some = <size_t>min(self.left, <uint64_t>have)
+            payload(self, space, data, some)
+            data += some
+            continue
+        some = 0 if self.head_have else regular_header(self, data, have)
+        if not some:
+            # The offset is that of the octet while it is judged, then of the next one.
+            some = head_octet(self, space, data[0])
+            data += 1
+            self.offset += 1
+            if some:
+                begin_frame(self, space)
+            continue
+        data += some
+        self.offset += some
+        if (self.header.length <= have - some and self.header.first & FIN
+                and 0 < self.header.first & OPCODE <= BINARY):
+            messages_whole(&self.messages, space, &self.header, data, is_compressed(self),
+                           self.control.closed)
+            data += self.header.length
+            self.offset += self.header.length
+            continue
+        begin_frame(self, space)
+
+
+cdef void frames_gap(Frames *self, uint64_t size) noexcept nogil:
+    cdef uint8_t opcode = self.header.first & OPCODE
+    cdef uint64_t inside = min(size, self.left)
+    cdef Workspace *space = workspace_get()
+    if not size or self.ended:
+        return
+    tell(self, GAP, self.offset)
+    if self.stopped or space == NULL:
+        self.stopped = True
+        self.offset += size
+        return
+    if inside < size or self.head_have:
+        # Behind the gap nothing says where the next header is.
+        stop(self, space)
+        self.offset += size
+        return
+    if opcode <= BINARY:
+        if not self.messages.missing:
+            tell(self, TRUNCATED, self.offset)
+        messages_missing(&self.messages, space, size)
+    elif is_known(opcode):
+        control_missing(&self.control)
+    self.offset += size
+    self.left -= size
+    if not self.left:
+        end_frame(self, space)
+
+
+cdef void frames_end(Frames *self) noexcept nogil:
+    cdef bint unfinished = self.left or self.head_have or self.messages.open
+    cdef Workspace *space = workspace_get()
+    if self.ended:
+        return
+    self.ended = True
+    if unfinished and not (self.messages.open and self.messages.missing):
+        tell(self, TRUNCATED, self.offset)
+    if self.messages.open and space != NULL:
+        messages_abandon(&self.messages, space)
+    self.stopped = True
+    self.left = 0
+    self.head_have = 0
+
+
+cdef size_t frames_memory(const Frames *self) noexcept nogil:
+    return messages_memory(&self.messages)
+
+
+cdef void frames_close(Frames *self) noexcept nogil:
+    messages_free(&self.messages)

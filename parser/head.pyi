@@ -1,0 +1,2 @@
+def split(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], set[str]]:
+    """First line, fields (names lower-case), and faults: bare_lf, folded_header, bad_header."""

@@ -1,0 +1,286 @@
+"""Joins data frames to messages; see messages.pxd.
+
+Bounds: of a message at most Limits.message_bytes are kept, in a buffer that grows
+with what really came (a declared length reserves nothing).  What is beyond goes
+through the thread's scratch: unmasked, inflated, validated, hashed, dropped.  So
+neither a long message nor a compressed bomb costs more memory, the inflater's
+window stays right, and the length that is reported is the true one.
+
+Missing octets of an uncompressed message are kept as 0, so that all others stand in
+their place; its text is not validated behind them.  Missing octets of a compressed
+one withhold it: nothing can be told behind them.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memset
+
+from sockwarden.parser.buffer cimport buffer_release, buffer_reserve
+from sockwarden.parser.digest cimport (
+    SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
+from sockwarden.parser.events cimport (
+    BINARY, CONTINUATION, DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
+    Anomaly, Direction, MessageEvent)
+from sockwarden.parser.header cimport OPCODE, Header
+from sockwarden.parser.inflate cimport (
+    INFLATE_BAD, INFLATE_FULL, InflateState, inflater_begin, inflater_end, inflater_free,
+    inflater_memory, inflater_step)
+from sockwarden.parser.masking cimport non_ascii, rotate, unmask
+from sockwarden.parser.utf8 cimport Utf8, utf8_feed
+from sockwarden.parser.workspace cimport (
+    SW_SCRATCH_BYTES, Workspace, workspace_lend, workspace_return)
+
+cdef enum:
+    DIGEST_CONTEXT_BYTES = 256  # about what OpenSSL takes
+
+# RFC 7692 section 7.2.2: what the sender took off the end of each message
+cdef const uint8_t *TAIL = [0x00, 0x00, 0xFF, 0xFF]
+
+
+cdef inline void tell(const Messages *self, Anomaly kind, uint64_t offset) noexcept nogil:
+    self.handler.anomaly(self.handler.user, <Direction>self.direction, kind, offset)
+
+
+cdef void begin_message(Messages *self, Workspace *space, const Header *header,
+                        bint compressed) noexcept nogil:
+    cdef uint8_t opcode = header.first & OPCODE
+    self.open = True
+    # A continuation of nothing (section 5.4): no peer goes on there.  Its octets are
+    # looked at as a message of their own, of no known kind.
+    self.opcode = BINARY if opcode == CONTINUATION else opcode
+    self.compressed = compressed
+    self.offset = header.offset
+    self.length = self.wire_length = self.fragments = 0
+    self.withheld = self.cut = self.missing = self.hashing = False
+    self.valid_utf8 = True
+    memset(&self.utf8, 0, sizeof(Utf8))
+    workspace_lend(space, &self.kept)
+    if self.limits.digest == DIGEST_ALL:
+        self.hashing = digest_start(&self.digest)
+    if compressed:
+        self.withheld = not inflater_begin(&self.inflater, space)
+
+
+cdef void messages_begin(Messages *self, Workspace *space, const Header *header,
+                         bint compressed) noexcept nogil:
+    if not self.open:
+        begin_message(self, space, header, compressed)
+    self.fragments += 1
+    self.frame_offset = header.offset
+    self.key = header.key
+
+
+# Where the next octets of the clear payload go, and how many at most.
+cdef uint8_t *place(Messages *self, Workspace *space, size_t *size) noexcept nogil:
+    cdef uint64_t left = self.limits.message_bytes - self.kept.size
+    if not self.cut:
+        if left:
+            size[0] = <size_t>min(left, <uint64_t>min(size[0], <size_t>SW_SCRATCH_BYTES))
+            if buffer_reserve(&self.kept, self.kept.size + size[0]):
+                return self.kept.data + self.kept.size
+        self.cut = True
+        if self.limits.digest == DIGEST_CUT and not self.missing:
+            self.hashing = digest_start(&self.digest)
+            if self.hashing and self.kept.size:
+                digest_update(self.digest, self.kept.data, self.kept.size)
+    size[0] = min(size[0], <size_t>SW_SCRATCH_BYTES)
+    return space.scratch
+
+
+# `size` octets of clear payload lie where `place` said.  `offset`: of the first of them on
+# the wire; those of a compressed message have none, the frame's is told.
+cdef void took(Messages *self, const uint8_t *data, size_t size, bint ascii_only,
+               uint64_t offset) noexcept nogil:
+    cdef size_t fine
+    self.length += size
+    if not self.cut:
+        self.kept.size += size
+    if self.hashing:
+        digest_update(self.digest, data, size)
+    if self.opcode != TEXT or not self.valid_utf8 or self.missing:
+        return
+    if ascii_only and not self.utf8.need:
+        return
+    fine = utf8_feed(&self.utf8, data, size)
+    if fine < size:
+        self.valid_utf8 = False
+        tell(self, INVALID_UTF8, self.frame_offset if self.compressed else offset + fine)
+
+
+cdef void take_clear(Messages *self, Workspace *space, const uint8_t *data, size_t size,
+                     uint64_t offset) noexcept nogil:
+    cdef size_t some
+    cdef uint8_t *out
+    cdef bint ascii_only
+    while size:
+        some = size
+        out = place(self, space, &some)
+        ascii_only = not unmask(out, data, some, self.key)
+        self.key = rotate(self.key, some)
+        took(self, out, some, ascii_only, offset)
+        data += some
+        offset += some
+        size -= some
+
+
+cdef void inflate_error(Messages *self, Workspace *space) noexcept nogil:
+    self.withheld = True
+    inflater_end(&self.inflater, space, False)
+    tell(self, INFLATE_ERROR, self.frame_offset)
+
+
+cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
+                      size_t size) noexcept nogil:
+    cdef InflateState state
+    cdef size_t room, made
+    cdef uint8_t *out
+    while not self.withheld:
+        room = SW_SCRATCH_BYTES
+        out = place(self, space, &room)
+        state = inflater_step(&self.inflater, &data, &size, out, room, &made)
+        if made:
+            took(self, out, made, self.opcode != TEXT or not non_ascii(out, made), 0)
+        if state == INFLATE_BAD:
+            inflate_error(self, space)
+        elif state != INFLATE_FULL:
+            return
+
+
+cdef void messages_payload(Messages *self, Workspace *space, const uint8_t *data, size_t size,
+                           uint64_t offset) noexcept nogil:
+    cdef size_t some
+    self.wire_length += size
+    if not self.compressed:
+        take_clear(self, space, data, size, offset)
+        return
+    while size and not self.withheld:
+        some = min(size, <size_t>SW_SCRATCH_BYTES)
+        unmask(space.packed, data, some, self.key)
+        self.key = rotate(self.key, some)
+        take_packed(self, space, space.packed, some)
+        data += some
+        size -= some
+
+
+cdef void messages_missing(Messages *self, Workspace *space, uint64_t size) noexcept nogil:
+    cdef size_t some
+    cdef uint8_t *out
+    self.missing = True
+    self.hashing = False
+    self.wire_length += size
+    if self.compressed:
+        if not self.withheld:
+            self.withheld = True
+            inflater_end(&self.inflater, space, False)
+        return
+    self.key = rotate(self.key, <size_t>(size & 3))
+    while size and not self.cut:
+        some = <size_t>min(size, <uint64_t>SW_SCRATCH_BYTES)
+        out = place(self, space, &some)
+        if not self.cut:
+            memset(out, 0, some)
+            self.kept.size += some
+            self.length += some
+            size -= some
+    self.length += size
+
+
+cdef void close_message(Messages *self, Workspace *space) noexcept nogil:
+    self.open = False
+    if self.kept.data != NULL:
+        workspace_return(space, &self.kept)
+
+
+cdef void messages_end(Messages *self, Workspace *space, bint fin, uint64_t end,
+                       bint after_close) noexcept nogil:
+    cdef MessageEvent event
+    cdef uint8_t digest[SHA256_BYTES]
+    if not fin:
+        return
+    if self.compressed and not self.withheld:
+        # A message without any octet is no deflate block (RFC 7692 7.2.3.6 sends 0x00);
+        # it is taken as empty, and the context is left alone.
+        if self.wire_length:
+            take_packed(self, space, TAIL, 4)
+        if not self.withheld:
+            inflater_end(&self.inflater, space, True)
+    if self.withheld:
+        self.withheld_messages += 1
+        close_message(self, space)
+        return
+    if self.valid_utf8 and self.utf8.need and not self.missing:
+        self.valid_utf8 = False
+        tell(self, INVALID_UTF8, self.frame_offset if self.compressed else end - 1)
+    event.payload = self.kept.data if self.kept.data != NULL else space.scratch
+    event.size = self.kept.size
+    event.length = self.length
+    event.wire_length = self.wire_length
+    event.offset = self.offset
+    event.sha256 = NULL
+    if self.hashing:
+        digest_finish(self.digest, digest)
+        event.sha256 = digest
+    event.fragments = self.fragments
+    event.opcode = self.opcode
+    event.compressed = self.compressed
+    event.after_close = after_close
+    event.valid_utf8 = self.valid_utf8
+    event.complete = not self.missing
+    self.handler.message(self.handler.user, <Direction>self.direction, &event)
+    close_message(self, space)
+
+
+cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
+    if self.compressed and not self.withheld:
+        inflater_end(&self.inflater, space, False)
+    close_message(self, space)
+
+
+cdef void messages_whole(Messages *self, Workspace *space, const Header *header,
+                         const uint8_t *payload, bint compressed,
+                         bint after_close) noexcept nogil:
+    cdef size_t size = <size_t>header.length, fine
+    cdef uint64_t start = header.offset + header.size
+    cdef uint8_t opcode = header.first & OPCODE
+    cdef bint ascii_only = True
+    cdef MessageEvent event
+    cdef Utf8 utf8
+    if (compressed or self.limits.digest == DIGEST_ALL or size > self.limits.message_bytes
+            or header.key and size > SW_SCRATCH_BYTES):
+        messages_begin(self, space, header, compressed)
+        messages_payload(self, space, payload, size, start)
+        messages_end(self, space, True, start + size, after_close)
+        return
+    if header.key:
+        ascii_only = not unmask(space.scratch, payload, size, header.key)
+        payload = space.scratch
+    elif opcode == TEXT:
+        ascii_only = not non_ascii(payload, size)
+    event.valid_utf8 = True
+    if opcode == TEXT and not ascii_only:
+        memset(&utf8, 0, sizeof(Utf8))
+        fine = utf8_feed(&utf8, payload, size)
+        if fine < size or utf8.need:
+            event.valid_utf8 = False
+            tell(self, INVALID_UTF8, start + min(fine, size - 1))
+    event.payload = payload
+    event.size = size
+    event.length = event.wire_length = size
+    event.offset = header.offset
+    event.sha256 = NULL
+    event.fragments = 1
+    event.opcode = opcode
+    event.compressed = False
+    event.after_close = after_close
+    event.complete = True
+    self.handler.message(self.handler.user, <Direction>self.direction, &event)
+
+
+cdef size_t messages_memory(const Messages *self) noexcept nogil:
+    return (self.kept.room + inflater_memory(&self.inflater)
+            + (DIGEST_CONTEXT_BYTES if self.digest != NULL else 0))
+
+
+cdef void messages_free(Messages *self) noexcept nogil:
+    buffer_release(&self.kept)
+    inflater_free(&self.inflater)
+    digest_free(&self.digest)

@@ -1,0 +1,73 @@
+"""Scalar validation, fast over runs of ASCII; see utf8.pxd.
+
+RFC 3629 section 4, as the range of the second octet by the first:
+
+    C2..DF  80..BF          E1..EC, EE, EF  80..BF (2)     F1..F3  80..BF (3)
+    E0      A0..BF (2)      ED              80..9F (2)     F0      90..BF (3)
+                                                           F4      80..8F (3)
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+cdef enum:
+    HIGH_BITS = 0x8080808080808080
+
+
+cdef inline bint lead(Utf8 *self, uint8_t octet) noexcept nogil:
+    self.low = 0x80
+    self.high = 0xBF
+    if 0xC2 <= octet <= 0xDF:
+        self.need = 1
+    elif 0xE0 <= octet <= 0xEF:
+        self.need = 2
+        if octet == 0xE0:
+            self.low = 0xA0
+        elif octet == 0xED:
+            self.high = 0x9F
+    elif 0xF0 <= octet <= 0xF4:
+        self.need = 3
+        if octet == 0xF0:
+            self.low = 0x90
+        elif octet == 0xF4:
+            self.high = 0x8F
+    else:
+        return False
+    return True
+
+
+cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef size_t at = 0
+    cdef uint64_t word
+    cdef uint8_t octet
+    cdef Utf8 state = self[0]
+    while at < size:
+        octet = data[at]
+        if state.need:
+            if not state.low <= octet <= state.high:
+                break
+            state.need -= 1
+            state.low = 0x80
+            state.high = 0xBF
+        elif octet >= 0x80:
+            if not lead(&state, octet):
+                break
+        elif size - at >= 8:
+            memcpy(&word, data + at, 8)
+            if not word & <uint64_t>HIGH_BITS:
+                at += 8
+                continue
+        at += 1
+    self[0] = state
+    return at
+
+
+def valid_prefix(*chunks: bytes):
+    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef size_t total = 0, fine
+    for chunk in chunks:
+        fine = utf8_feed(&state, chunk, len(chunk))
+        total += fine
+        if fine < <size_t>len(chunk):
+            return total, False
+    return total, state.need == 0

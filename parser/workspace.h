@@ -1,0 +1,59 @@
+/* One `struct sw_workspace` a thread, made at its first use and freed with the thread. */
+#ifndef SOCKWARDEN_WORKSPACE_H
+#define SOCKWARDEN_WORKSPACE_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64 };
+
+struct sw_workspace {
+    uint8_t *spare; /* the buffer of a finished message, for the next one */
+    size_t spare_room;
+    z_stream *inflater; /* of a finished message that leaves no context behind */
+    uint8_t packed[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
+    uint8_t scratch[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
+};
+
+static pthread_key_t sw_workspace_key;
+static _Thread_local struct sw_workspace *sw_workspace_here;
+
+static void sw_workspace_free(void *workspace)
+{
+    struct sw_workspace *self = workspace;
+    free(self->spare);
+    if (self->inflater)
+        inflateEnd(self->inflater);
+    free(self->inflater);
+    free(self);
+}
+
+static int sw_workspace_setup(void)
+{
+    return pthread_key_create(&sw_workspace_key, sw_workspace_free);
+}
+
+static struct sw_workspace *sw_workspace_make(void)
+{
+    struct sw_workspace *made = malloc(sizeof *made);
+    if (!made)
+        return NULL;
+    made->spare = NULL;
+    made->spare_room = 0;
+    made->inflater = NULL;
+    if (pthread_setspecific(sw_workspace_key, made)) {
+        free(made);
+        return NULL;
+    }
+    return sw_workspace_here = made;
+}
+
+static inline struct sw_workspace *sw_workspace_get(void)
+{
+    return sw_workspace_here ? sw_workspace_here : sw_workspace_make();
+}
+
+#endif

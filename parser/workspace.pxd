@@ -1,0 +1,33 @@
+"""What a thread lends to the connection that it works on, so that an idle one holds no buffer."""
+
+from libc.stdint cimport uint8_t
+
+from sockwarden.parser.buffer cimport Buffer
+
+cdef extern from "zlib.h" nogil:
+    ctypedef struct z_stream:
+        uint8_t *next_in
+        unsigned int avail_in
+        uint8_t *next_out
+        unsigned int avail_out
+
+cdef extern from "workspace.h" nogil:
+    enum: SW_SCRATCH_BYTES
+
+    struct sw_workspace:
+        uint8_t *spare
+        size_t spare_room
+        z_stream *inflater  # windowBits -15, or NULL
+        uint8_t *packed     # SW_SCRATCH_BYTES, and SLACK behind them: masked input
+        uint8_t *scratch    # as large: output that nobody keeps
+
+ctypedef sw_workspace Workspace
+
+# This thread's.  NULL: no memory.
+cdef Workspace *workspace_get() noexcept nogil
+
+# An empty buffer for the next message: the thread's spare one, if there is one.
+cdef void workspace_lend(Workspace *self, Buffer *buffer) noexcept nogil
+
+# Takes the buffer of a finished message back: the larger one of two stays, up to a bound.
+cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil

@@ -1,0 +1,45 @@
+# distutils: libraries = z
+"""One scratch and one spare buffer a thread.
+
+A message that lies whole in a captured chunk is unmasked into the scratch.  One
+that does not is joined in a buffer, which goes from message to message and from
+connection to connection: memory follows the threads and the open messages,
+whatever the number of connections, and no message costs an allocation.
+"""
+
+from libc.stdlib cimport free
+
+from sockwarden.parser.buffer cimport Buffer, buffer_release
+
+cdef extern from "workspace.h" nogil:
+    sw_workspace *sw_workspace_get()
+    int sw_workspace_setup()
+
+cdef enum:
+    SPARE_BYTES = 4 << 20
+
+if sw_workspace_setup():
+    raise MemoryError("no thread-specific key left for the parser's scratch memory")
+
+
+cdef Workspace *workspace_get() noexcept nogil:
+    return sw_workspace_get()
+
+
+cdef void workspace_lend(Workspace *self, Buffer *buffer) noexcept nogil:
+    buffer.data = self.spare
+    buffer.room = self.spare_room
+    buffer.size = 0
+    self.spare = NULL
+    self.spare_room = 0
+
+
+cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:
+    if buffer.data == NULL or buffer.room <= self.spare_room or buffer.room > SPARE_BYTES:
+        buffer_release(buffer)
+        return
+    free(self.spare)
+    self.spare = buffer.data
+    self.spare_room = buffer.room
+    buffer.data = NULL
+    buffer.size = buffer.room = 0
