@@ -1,7 +1,9 @@
 """Runs the tests that stand in the rules themselves, one rule at a time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from sockwarden.agent.rules.compile import compile_rules
 from sockwarden.agent.rules.detectors.window import Windows
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.fields import DIRECTIONS, WORDS
@@ -17,8 +19,11 @@ def failed_tests(rules: RuleSet) -> list[Problem]:
     for rule in rules.rules:
         base = by_name[rule.rules[0]] if isinstance(rule, Correlation) else rule
         assert isinstance(base, Rule)
+        # One that only feeds correlations is tried as if it stood alone.
+        silent = isinstance(rule, Rule) and not rule.alerts
+        tried = compile_rules([replace(base, alerts=True)]) if silent else rules
         for example in rule.examples:
-            if _fires(rules, rule, base, example) is not example.match:
+            if _fires(tried, rule, base, example) is not example.match:
                 key = "tests.match" if example.match else "tests.no_match"
                 reason = "the rule does not fire" if example.match else "the rule fires"
                 problems.append(Problem(rule.path, example.line, key, reason))
