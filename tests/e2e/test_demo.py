@@ -1,0 +1,39 @@
+"""`sockwarden demo` on this host's kernel: what `make demo` shows."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+DEMO_SECONDS = 120
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="eBPF needs root")
+def test_each_attack_is_seen_once_and_ordinary_traffic_stays_silent() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sockwarden.cli", "demo"],
+        check=False, capture_output=True, text=True, timeout=DEMO_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"│ (ws|wss|wss node) +│ (\w+) +│ ([\w-]+) +│ yes ", done.stdout)
+    categories = {"injection", "hijack", "leak", "dos", "protocol"}
+    assert {attack for server, attack, _rule in rows if server == "ws"} >= {
+        *categories,
+        "posture",
+    }
+    assert {attack for server, attack, _rule in rows if server == "wss"} >= categories
+    assert "MISSING" not in done.stdout
+    assert "unexpected" not in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="says what it needs to whom it lacks")
+def test_without_root_it_says_so_in_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sockwarden.cli", "demo"],
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "eBPF needs root" in done.stderr
