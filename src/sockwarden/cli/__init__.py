@@ -11,13 +11,17 @@ line on stderr that says what and where.
 
 import ast
 import importlib
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sockwarden import __version__
 
 _FOLDER = Path(__file__).parent
+# What a shell reports for a process that SIGINT ended.
+_INTERRUPTED = 130
 
 
 def _sources() -> dict[str, Path]:
@@ -59,6 +63,22 @@ class CommandFolder(click.Group):
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """An error is one line, without the usage that click puts above it."""
+        run: Any = super().main
+        if not extra.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            sys.exit(run(*args, standalone_mode=False, **extra))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"sockwarden: {' '.join(error.format_message().split())}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(_INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, _summary(source)) for name, source in _sources().items()]
