@@ -4,7 +4,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export NODE_PATH := $(CURDIR)/build/node/node_modules
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-LINT := ruff check -q && ruff format -q --check && cython-lint -q agent parser && lint-imports && buf lint && mypy
+LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types clean

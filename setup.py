@@ -14,7 +14,14 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 SOURCE = Path("src")
-PACKAGES = ["parser", "agent", "agent/rules", "agent/rules/detectors", "agent/decode", "agent/sources"]
+PACKAGES = [
+    "parser",
+    "agent",
+    "agent/rules",
+    "agent/rules/detectors",
+    "agent/decode",
+    "agent/sources",
+]
 
 
 def extensions() -> list[Extension]:
@@ -36,7 +43,7 @@ def extensions() -> list[Extension]:
 
 def generate_protobuf() -> None:
     """Writes the git-ignored `*_pb2*` files beside the protos; refuses on protoc's errors."""
-    from grpc_tools import protoc
+    from grpc_tools import protoc  # noqa: PLC0415 -- the build requirement of build_py alone
 
     # In an isolated build the plugins are on PATH, in a plain venv beside the interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -78,7 +78,7 @@ class Control(Report, frozen=True, kw_only=True, tag="control"):
     dir: DirectionName
     opcode: int
     length: int
-    code: int | None | msgspec.UnsetType = msgspec.UNSET
+    code: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Anomaly(Report, frozen=True, kw_only=True, tag="anomaly"):

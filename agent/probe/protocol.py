@@ -10,7 +10,9 @@ import msgspec
 MAX_PACKET_BYTES = 65_536
 
 
-class Packet(msgspec.Struct, frozen=True, kw_only=True, tag_field="say", forbid_unknown_fields=True):
+class Packet(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="say", forbid_unknown_fields=True
+):
     """Base of all."""
 
 
