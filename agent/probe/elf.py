@@ -5,7 +5,7 @@ that holds it.  The dynamic table is asked first, then the full one, which a sta
 library has where its file was not stripped.
 
 The file is hostile.  `function_offsets` returns offsets that lie inside the file or raises
-`Refusal`; no table above its bound is read.  Time and memory are bounded by the process
+`UnfitFileError`; no table above its bound is read.  Time and memory are bounded by the process
 around it (agent/probe/elf_reader.py), since pyelftools follows what the file says.
 """
 
@@ -34,7 +34,7 @@ _SHN_UNDEF: Final = 0
 _PF_X: Final = 1
 
 
-class Refusal(Exception):
+class UnfitFileError(Exception):
     """The file is no executable of this machine, or its tables are not to be trusted."""
 
 
@@ -53,11 +53,11 @@ def function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int]
     """File offsets of those of `symbols` that the file defines as functions.
 
     Raises:
-        Refusal: the file cannot be read as an ELF file of this machine.
+        UnfitFileError: the file cannot be read as an ELF file of this machine.
     """
     try:
         return _function_offsets(stream, symbols)
-    except Refusal:
+    except UnfitFileError:
         raise
     # What pyelftools and the parsers below it raise on bytes that lie.
     except (
@@ -73,7 +73,7 @@ def function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int]
         TypeError,
         ValueError,
     ) as error:
-        raise Refusal(f"malformed: {type(error).__name__}") from None
+        raise UnfitFileError(f"malformed: {type(error).__name__}") from None
 
 
 def _function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int]:
@@ -81,9 +81,11 @@ def _function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int
     stream.seek(0)
     elf = ELFFile(stream)
     if elf.elfclass != 64 or elf["e_machine"] != MACHINES.get(platform.machine()):
-        raise Refusal(f"built for {elf['e_machine']}, {elf.elfclass} bit, not for this machine")
+        raise UnfitFileError(
+            f"built for {elf['e_machine']}, {elf.elfclass} bit, not for this machine"
+        )
     if not elf.little_endian:
-        raise Refusal("big-endian")
+        raise UnfitFileError("big-endian")
     segments = list(_executable_segments(elf, size_bytes))
     found: dict[str, int] = {}
     for kind in ("SHT_DYNSYM", "SHT_SYMTAB"):
@@ -98,7 +100,7 @@ def _function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int
 
 def _executable_segments(elf: ELFFile, size_bytes: int) -> Iterator[_Segment]:
     if elf.num_segments() > MAX_SEGMENTS:
-        raise Refusal(f"more than {MAX_SEGMENTS} segments")
+        raise UnfitFileError(f"more than {MAX_SEGMENTS} segments")
     for segment in elf.iter_segments("PT_LOAD"):
         if segment["p_flags"] & _PF_X:
             # Only what is in the file can be probed, so a lying p_filesz is cut to it.
@@ -131,13 +133,13 @@ def _addresses(
 
 def _section(elf: ELFFile, kind: str) -> Section | None:
     if elf.num_sections() > MAX_SECTIONS:
-        raise Refusal(f"more than {MAX_SECTIONS} sections")
+        raise UnfitFileError(f"more than {MAX_SECTIONS} sections")
     return next(elf.iter_sections(kind), None)
 
 
 def _contents(stream: BinaryIO, section: Section, limit_bytes: int) -> bytes:
     if section["sh_size"] > limit_bytes:
-        raise Refusal(f"a table above {limit_bytes >> 20} MiB")
+        raise UnfitFileError(f"a table above {limit_bytes >> 20} MiB")
     stream.seek(section["sh_offset"])
     return stream.read(section["sh_size"])
 
@@ -150,4 +152,4 @@ def _places(strings: bytes, name: bytes) -> Iterator[int]:
             return
         yield place
         place = strings.find(name, place + 1)
-    raise Refusal("a name repeated without end in its string table")
+    raise UnfitFileError("a name repeated without end in its string table")

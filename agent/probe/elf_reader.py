@@ -5,39 +5,28 @@ and hands the descriptor away:
 
     helper --(file, reply socket, names)--> server --fork--> reader --(offsets)--> helper
 
-The server is nobody, without capabilities, under seccomp; it never looks into a file.  It forks
-one reader a file, which tightens the filter to reading that descriptor and answering once.
-So what a file does to its reader ends with that file: no later answer comes from a process
-that an earlier file could have taken over.  A fork costs 2 ms, where a new interpreter a file
-would cost 60.
+The processes are agent/probe/elf_server.py, which says why there is a fork.  Here is the helper's
+side, which believes an answer no more than that each offset lies inside the file.
 
-A reader is bounded in memory, CPU time and wall time; whatever happens to it is a `Refused`,
-which the caller counts.  `ElfReader.ask` always returns within `ASK_LIMIT_SECONDS`.
+Whatever happens to a reader is a `Refused`, which the caller counts.  `ElfReader.ask` always returns within `ASK_LIMIT_SECONDS`.
 """
 
-import argparse
 import contextlib
-import gc
 import os
-import resource
 import signal
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-READER_MEMORY_BYTES: Final = 512 << 20
-READER_CPU_SECONDS: Final = 3
-READER_WALL_SECONDS: Final = 5
+SERVER: Final = "sockwarden.agent.probe.elf_server"
 ASK_LIMIT_SECONDS: Final = 8.0
 MAX_FILE_BYTES: Final = 4 << 30
 MAX_PACKET_BYTES: Final = 16_384
-MAX_REASON_LENGTH: Final = 200
 
 
 class Question(msgspec.Struct, frozen=True, tag="question"):
@@ -64,10 +53,11 @@ Answer = Found | Refused
 class ElfReaderError(Exception):
     """There is no reader, for whatever file."""
 
-_READY: Final = b"ready"
-_encode = msgspec.msgpack.Encoder().encode
-_decode_question = msgspec.msgpack.Decoder(Question).decode
-_decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+READY: Final = b"ready"
+encode = msgspec.msgpack.Encoder().encode
+decode_question = msgspec.msgpack.Decoder(Question).decode
+_decode_answer: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
 
 
 class ElfReader:
@@ -107,16 +97,7 @@ class ElfReader:
                 return Refused(f"no answer within {self._limit_seconds:g} s")
         if not packet:
             return Refused("its reader died: a limit or a malformed table")
-        try:
-            answer = _decode_answer(packet)
-        except msgspec.MsgspecError:
-            return Refused("its reader gave no valid answer")
-        if isinstance(answer, Found) and not (
-            answer.offsets.keys() <= set(symbols)
-            and all(0 < offset < status.st_size for offset in answer.offsets.values())
-        ):
-            return Refused("its reader named a place outside of it")
-        return answer
+        return _checked(packet, symbols, status.st_size)
 
     def close(self) -> None:
         """Ends the server and what it started."""
@@ -135,7 +116,7 @@ class ElfReader:
                 self._start()
             assert self._control is not None
             try:
-                socket.send_fds(self._control, [_encode(question)], descriptors)
+                socket.send_fds(self._control, [encode(question)], descriptors)
             except OSError:  # it died since the last question
                 self.close()
                 self.restarts += 1
@@ -146,15 +127,15 @@ class ElfReader:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(self._limit_seconds)
         with theirs:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", __name__, "--control", str(theirs.fileno())],
+            self._server = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", SERVER, "--control", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 process_group=0,
             )
         try:
-            ready = self._control.recv(MAX_PACKET_BYTES) == _READY
+            ready = self._control.recv(MAX_PACKET_BYTES) == READY
         except TimeoutError:
             ready = False
         if not ready:
@@ -162,68 +143,17 @@ class ElfReader:
             raise ElfReaderError("the ELF reader could not confine itself; see its message above")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The server: `python -m sockwarden.agent.probe.elf_reader --control FD`."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--control", type=int, required=True)
-    control = socket.socket(fileno=parser.parse_args(arguments).control)
-
-    # All that a reader needs is loaded before the filter, and one file is read, for pyelftools
-    # builds its parsers on first use.
-    from sockwarden.agent.probe import elf, privileges, syscalls
-
-    with Path("/proc/self/exe").open("rb") as own:
-        elf.function_offsets(own, ("main",))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    privileges.close_all_but((control.fileno(),))
-    status = privileges.open_status()
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK):
-        resource.setrlimit(limit, (0, 0))
-    if os.geteuid() == 0:
-        privileges.lock(privileges.NOBODY_ID, privileges.NOBODY_ID)
-    else:
-        privileges.lock(None, None)
-    readers_filter = syscalls.prepare(syscalls.elf_reader())
-    syscalls.prepare(syscalls.elf_server()).load()
-    privileges.check(status)
-    gc.freeze()
-    control.send(_READY)
-
-    while True:
-        packet, descriptors, _, _ = socket.recv_fds(control, MAX_PACKET_BYTES, 2)
-        if not packet:
-            return
-        file, reply = descriptors
-        reader = os.fork()
-        if reader == 0:
-            os.closerange(0, 3)
-            control.close()
-            signal.alarm(READER_WALL_SECONDS)
-            resource.setrlimit(resource.RLIMIT_CPU, (READER_CPU_SECONDS,) * 2)
-            resource.setrlimit(resource.RLIMIT_AS, (READER_MEMORY_BYTES,) * 2)
-            readers_filter.load()
-            _read(file, reply, _decode_question(packet))
-        os.close(file)
-        os.close(reply)
-        os.waitpid(reader, 0)
-
-
-def _read(file: int, reply: int, question: Question) -> None:
-    """The reader: answers once and ends, whatever happens."""
-    from sockwarden.agent.probe.elf import Refusal, function_offsets
-
-    answer: Answer
+def _checked(packet: bytes, symbols: Sequence[str], size_bytes: int) -> Answer:
+    """The answer as far as its reader, which the file may have taken over, can be believed."""
+    if not packet:
+        return Refused("its reader died: a limit, or tables that lie")
     try:
-        with open(file, "rb", closefd=False) as stream:
-            answer = Found(function_offsets(stream, question.symbols))
-    except Refusal as refusal:
-        answer = Refused(str(refusal)[:MAX_REASON_LENGTH])
-    finally:
-        try:
-            os.write(reply, _encode(answer))
-        finally:
-            os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+        answer = _decode_answer(packet)
+    except msgspec.MsgspecError:
+        return Refused("its reader gave no valid answer")
+    if isinstance(answer, Found) and not (
+        answer.offsets.keys() <= set(symbols)
+        and all(0 < offset < size_bytes for offset in answer.offsets.values())
+    ):
+        return Refused("its reader named a place outside of it")
+    return answer

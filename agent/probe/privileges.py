@@ -55,10 +55,10 @@ def drop(user: str, *, keep: Iterable[int] = ()) -> str:
         PrivilegeError: something is left; the process must end.
     """
     close_all_but(keep)
-    for limit, value in LIMITS.items():
+    for limit, wanted in LIMITS.items():
         _, hard = resource.getrlimit(limit)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (value, value))
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(limit, (allowed, allowed))
     if os.geteuid() == 0:
         entry = _entry(user)
         name = entry.pw_name

@@ -122,7 +122,9 @@ def elf_server() -> Calls:
 def elf_reader() -> Calls:
     """Of the process that reads one hostile file through one descriptor."""
     return {
-        **_plain("brk munmap mremap madvise read pread64 write lseek fstat newfstatat close close_range"),
+        **_plain(
+            "brk munmap mremap madvise read pread64 write lseek fstat newfstatat close close_range"
+        ),
         **_plain("exit exit_group futex rt_sigprocmask rt_sigaction rt_sigreturn getpid gettid"),
         **_plain("set_robust_list rseq getrandom clock_gettime"),
         "mmap": ((_without(2, mmap.PROT_EXEC),),),

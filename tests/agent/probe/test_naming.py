@@ -112,5 +112,6 @@ def test_control_groups(cgroup: str, unit: str | None, container: str | None) ->
 
 
 def test_file_system_types() -> None:
-    lines = b"36 35 254:0 / / rw - ext4 /dev/vda rw\n40 36 0:300 / /m\\040x rw shared:1 - fuse.x x rw\n?"
+    lines = b"36 35 254:0 / / rw - ext4 /dev/vda rw\n"
+    lines += b"40 36 0:300 / /m\\040x rw shared:1 - fuse.x x rw\n?"
     assert filesystem_types(lines) == {"fe:00": "ext4", "00:12c": "fuse.x"}

@@ -1,0 +1,326 @@
+"""Finds TLS libraries in running processes, and has them attached once a file.
+
+Twice a second or more often each process is asked for one line, /proc/PID/stat.  Only when its
+size in memory changed (something was mapped, or another program executed) is the list of its
+mappings read; only a file that was never seen is opened, and an unprivileged process looks for
+the functions in it (agent/probe/elf_reader.py).  Any executable mapping may hold a library:
+static copies are found like shared ones, the likely names are only looked at first.
+
+What is attached is an inode, whatever its names: containers of one image share one
+attachment, an upgraded library is a new file beside the old one.  It is detached a moment
+after its last user is gone, so that a loop of short commands does not attach and detach.
+
+A pass is bounded in time and goes on where it stopped; every table is bounded; what could not
+be watched is counted.  Nothing here raises for what a process does.
+"""
+
+import heapq
+import logging
+import os
+from collections.abc import Callable, Mapping
+from itertools import count
+from time import monotonic_ns
+from typing import Final, Protocol
+
+from sockwarden.agent.probe import procfs, tls
+from sockwarden.agent.probe.elf_reader import Answer, Found
+from sockwarden.agent.probe.mapped_file import Identity, Mounts, UnreadableError, open_mapped
+from sockwarden.agent.probe.procfs import ProcessDirectory
+
+LOOK_EVERY_NS: Final = 500_000_000
+LATE_LOAD_NS: Final = 2_000_000_000  # as long a new process is looked at in every pass
+DETACH_AFTER_NS: Final = 5_000_000_000
+PASS_LIMIT_NS: Final = 200_000_000
+MAX_PROCESSES: Final = 65_536
+MAX_FILES: Final = 32_768
+MAX_FILES_PER_PROCESS: Final = 1_024
+MAX_USERS_ASKED: Final = 3
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, int]  # device and inode, as in /proc/PID/maps
+
+
+class Attachment(Protocol):
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    def ask(self, file: int, symbols: tuple[str, ...]) -> Answer: ...
+
+
+# Attaches the programs of a library to the functions at these offsets of an open file.
+Attach = Callable[[tls.Library, Mapping[str, int], int], Attachment]
+
+
+class AttachError(Exception):
+    """The kernel refused a uprobe; the text says which and why."""
+
+
+class _Process:
+    __slots__ = ("files", "mapped_bytes", "next_look_ns", "seen_ns", "start_ticks")
+
+    def __init__(self, start_ticks: int, now: int) -> None:
+        self.start_ticks = start_ticks
+        self.seen_ns = now
+        self.next_look_ns = now
+        self.mapped_bytes = -1
+        self.files: frozenset[Key] = frozenset()
+
+
+class _File:
+    """A mapped file; `identity` is None until it was examined."""
+
+    __slots__ = ("identity", "name", "unused_since_ns", "users")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.identity: Identity | None = None
+        self.users: set[int] = set()
+        self.unused_since_ns = 0
+
+
+class _Attached:
+    """What is attached to one inode, for as long as one of `files` is used."""
+
+    __slots__ = ("attachments", "files")
+
+    def __init__(self, attachments: list[Attachment]) -> None:
+        self.attachments = attachments
+        self.files: set[Key] = set()
+
+
+class Discovery:
+    """Call `run_pass` every quarter of a second, from one thread; `close` detaches all."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        attach: Attach,
+        *,
+        now_ns: Callable[[], int] = monotonic_ns,
+        detach_after_ns: int = DETACH_AFTER_NS,
+    ) -> None:
+        self.counters = dict.fromkeys(
+            (
+                "tls_files_attached",
+                "tls_files_unreadable",
+                "tls_files_refused",
+                "tls_attach_failed",
+                "discovery_processes_unreadable",
+                "discovery_table_full",
+                "discovery_passes_cut",
+            ),
+            0,
+        )
+        self.impairment: str | None = None
+        self._reader, self._attach = reader, attach
+        self._now_ns, self._detach_after_ns = now_ns, detach_after_ns
+        self._processes: dict[int, _Process] = {}
+        self._kernel_threads: set[int] = set()
+        self._files: dict[Key, _File] = {}
+        self._unused: dict[Key, None] = {}
+        self._attached: dict[Identity, _Attached] = {}
+        self._queue: list[tuple[int, int, Key]] = []
+        self._queued: set[Key] = set()
+        self._order = count()
+
+    @property
+    def backlog(self) -> int:
+        """Files that are still to be examined."""
+        return len(self._queue)
+
+    def run_pass(self) -> None:
+        """Looks at what changed, for no longer than about PASS_LIMIT_NS."""
+        deadline = self._now_ns() + PASS_LIMIT_NS
+        alive = set(procfs.processes())
+        for pid in self._processes.keys() - alive:
+            self._forget(pid)
+        self._kernel_threads &= alive
+        done = self._look_at_processes(alive, deadline) and self._examine_files(deadline)
+        if not done:
+            self.counters["discovery_passes_cut"] += 1
+        self._detach_unused()
+
+    def close(self) -> None:
+        for attached in self._attached.values():
+            for attachment in attached.attachments:
+                attachment.close()
+        self._attached.clear()
+
+    def _look_at_processes(self, alive: set[int], deadline: int) -> bool:
+        now = self._now_ns()
+        new = sorted(alive - self._processes.keys() - self._kernel_threads)
+        due = [pid for pid, process in self._processes.items() if process.next_look_ns <= now]
+        due.sort(key=lambda pid: self._processes[pid].next_look_ns)
+        for pid in new + due:
+            if self._now_ns() > deadline:
+                return False
+            self._look_at(pid)
+        return True
+
+    def _look_at(self, pid: int) -> None:
+        now = self._now_ns()
+        try:
+            with ProcessDirectory(pid) as directory:
+                self._look_into(directory, now)
+        except PermissionError:
+            self.counters["discovery_processes_unreadable"] += 1
+        except (OSError, ValueError, IndexError):  # gone
+            self._forget(pid)
+
+    def _look_into(self, directory: ProcessDirectory, now: int) -> None:
+        pid = directory.pid
+        status = directory.stat()
+        process = self._processes.get(pid)
+        if process and process.start_ticks != status.start_ticks:
+            self._forget(pid)
+            process = None
+        if status.kernel_thread:
+            self._kernel_threads.add(pid)
+            return
+        if process is None:
+            if len(self._processes) >= MAX_PROCESSES:
+                self.counters["discovery_table_full"] += 1
+                return
+            process = self._processes[pid] = _Process(status.start_ticks, now)
+        late = now - process.seen_ns > LATE_LOAD_NS
+        process.next_look_ns = now + LOOK_EVERY_NS if late else now
+        if status.mapped_bytes != process.mapped_bytes:
+            process.mapped_bytes = status.mapped_bytes
+            self._use(pid, process, directory)
+
+    def _use(self, pid: int, process: _Process, directory: ProcessDirectory) -> None:
+        """Brings what the process has mapped, and so who uses what, up to date."""
+        mapped: set[Key] = set()
+        for mapping in directory.executable_mappings():
+            key = (mapping.device, mapping.inode)
+            if key in mapped or mapping.path.startswith("/memfd:"):
+                continue
+            if len(mapped) >= MAX_FILES_PER_PROCESS:
+                self.counters["discovery_table_full"] += 1
+                break
+            if key not in self._files and len(self._files) >= MAX_FILES:
+                self.counters["discovery_table_full"] += 1
+                continue
+            mapped.add(key)
+            file = self._files.setdefault(key, _File(os.path.basename(mapping.path)))
+            if not file.users:
+                # New, or unused for a moment: then its inode may be another file by now.
+                self._enqueue(key, file, executable=len(mapped) == 1)
+                self._unused.pop(key, None)
+            file.users.add(pid)
+        for key in process.files - mapped:
+            self._unuse(pid, key)
+        process.files = frozenset(mapped)
+
+    def _unuse(self, pid: int, key: Key) -> None:
+        file = self._files[key]
+        file.users.discard(pid)
+        if not file.users:
+            file.unused_since_ns = self._now_ns()
+            self._unused[key] = None
+
+    def _forget(self, pid: int) -> None:
+        process = self._processes.pop(pid, None)
+        for key in process.files if process else ():
+            self._unuse(pid, key)
+
+    def _enqueue(self, key: Key, file: _File, *, executable: bool) -> None:
+        likely = any(library.likely(file.name) for library in tls.libraries())
+        rank = 0 if likely else 1 if executable else 2
+        if key not in self._queued:
+            self._queued.add(key)
+            heapq.heappush(self._queue, (rank, next(self._order), key))
+
+    def _examine_files(self, deadline: int) -> bool:
+        mounts = Mounts()
+        again: list[tuple[int, int, Key]] = []
+        while self._queue and self._now_ns() <= deadline:
+            entry = heapq.heappop(self._queue)
+            key = entry[2]
+            file = self._files.get(key)
+            if file and file.users and not self._examine(key, file, mounts):
+                again.append(entry)
+            else:
+                self._queued.discard(key)
+        done = not self._queue
+        for entry in again:
+            heapq.heappush(self._queue, entry)
+        return done
+
+    def _examine(self, key: Key, file: _File, mounts: Mounts) -> bool:
+        """Whether that is settled; else all who were asked are gone, and others may be there."""
+        for pid in list(file.users)[:MAX_USERS_ASKED]:
+            try:
+                with ProcessDirectory(pid) as directory:
+                    mapping = next(
+                        mapping
+                        for mapping in directory.executable_mappings()
+                        if (mapping.device, mapping.inode) == key
+                    )
+                    descriptor, identity = open_mapped(directory, mapping, mounts)
+            except (PermissionError, UnreadableError) as error:
+                self.counters["tls_files_unreadable"] += 1
+                _log.debug("%r of process %d could not be read: %s", file.name, pid, error)
+                return True
+            except (OSError, ValueError, StopIteration):
+                # It ended, or unmapped the file since: see what it has now.
+                self._processes[pid].mapped_bytes = -1
+                continue
+            try:
+                if identity != file.identity:
+                    self._detach(key, file)
+                    file.identity = identity
+                    self._attach_to(key, file, descriptor, identity)
+            finally:
+                os.close(descriptor)
+            return True
+        return False
+
+    def _attach_to(self, key: Key, file: _File, descriptor: int, identity: Identity) -> None:
+        attached = self._attached.get(identity)
+        if attached:
+            attached.files.add(key)
+            return
+        answer = self._reader.ask(descriptor, tls.symbols())
+        if not isinstance(answer, Found):
+            self.counters["tls_files_refused"] += 1
+            _log.info("%r was refused: %s", file.name, answer.reason)
+            return
+        attachments: list[Attachment] = []
+        for library in tls.libraries():
+            if library.defined_by(frozenset(answer.offsets)):
+                try:
+                    attachments.append(self._attach(library, answer.offsets, descriptor))
+                except AttachError as error:
+                    self.counters["tls_attach_failed"] += 1
+                    self.impairment = f"{library.name} in {file.name!r} is not watched: {error}"
+                    _log.warning("%s", self.impairment)
+                else:
+                    _log.info("watching %s in %r", library.name, file.name)
+        if attachments:
+            self._attached[identity] = _Attached(attachments)
+            self._attached[identity].files.add(key)
+            self.counters["tls_files_attached"] = len(self._attached)
+
+    def _detach(self, key: Key, file: _File) -> None:
+        """Takes the file's part of its attachment back."""
+        attached = self._attached.get(file.identity) if file.identity else None
+        if attached and file.identity:
+            attached.files.discard(key)
+            if not attached.files:
+                for attachment in attached.attachments:
+                    attachment.close()
+                del self._attached[file.identity]
+                self.counters["tls_files_attached"] = len(self._attached)
+
+    def _detach_unused(self) -> None:
+        now = self._now_ns()
+        for key in list(self._unused):
+            file = self._files[key]
+            if now - file.unused_since_ns < self._detach_after_ns:
+                break  # in the order of time
+            del self._unused[key]
+            self._detach(key, file)
+            del self._files[key]
