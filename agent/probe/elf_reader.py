@@ -8,7 +8,8 @@ and hands the descriptor away:
 The processes are agent/probe/elf_server.py, which says why there is a fork.  Here is the helper's
 side, which believes an answer no more than that each offset lies inside the file.
 
-Whatever happens to a reader is a `Refused`, which the caller counts.  `ElfReader.ask` always returns within `ASK_LIMIT_SECONDS`.
+Whatever happens to a reader is a `Refused`, which the caller counts.  `ElfReader.ask` always
+returns within `ASK_LIMIT_SECONDS`.
 """
 
 import contextlib

@@ -33,12 +33,13 @@ from sockwarden.agent.probe.discover import Attachment, Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader, ElfReaderError
 from sockwarden.agent.probe.naming import Namer
 from sockwarden.agent.probe.protocol import FromAgent
-from sockwarden.agent.probe.worker import GoneError, HostileError, Worker
+from sockwarden.agent.probe.worker import HostileError, Worker
 
 SECOND_NS: Final = 1_000_000_000
 TICK_SECONDS: Final = 0.25
 THROTTLED_TICK_SECONDS: Final = 0.02
 STOP_LIMIT_NS: Final = 10 * SECOND_NS
+GONE_LIMIT_NS: Final = 5 * SECOND_NS
 FIRST_RESTART_NS: Final = SECOND_NS // 4
 LAST_RESTART_NS: Final = 10 * SECOND_NS
 WELL_AFTER_NS: Final = 60 * SECOND_NS  # then a death is a first one again
@@ -206,23 +207,21 @@ class Helper:
             worker.flush()
             for request in worker.requests():
                 self._answer(worker, request)
-        except GoneError:
-            pass  # its exit status follows
         except HostileError as error:
             _log.error("the agent is ended: %s", error)
             self._bury()
             return
-        finally:
-            self._watch_control(worker)
-
-    def _watch_control(self, worker: Worker) -> None:
-        """Waits for its words unless they are left in the socket, which would spin."""
+        # Its words are waited for unless they are left in the socket, which would spin.
         watched = worker.control in self._selector.get_map()
-        if worker is not self._worker or worker.throttled:
-            if watched:
-                self._selector.unregister(worker.control)
-        elif not watched:
+        if worker.throttled and watched:
+            self._selector.unregister(worker.control)
+        elif not worker.throttled and not watched:
             self._selector.register(worker.control, selectors.EVENT_READ)
+        # It closes its end when it ends, and its exit status is what counts.
+        gone_ns = worker.gone_since_ns
+        if gone_ns is not None and monotonic_ns() - gone_ns > GONE_LIMIT_NS:
+            _log.error("the agent is ended: it does not listen any more")
+            self._bury()
 
     def _answer(self, worker: Worker, request: FromAgent) -> None:
         match request:

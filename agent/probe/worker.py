@@ -34,10 +34,6 @@ SECOND_NS: Final = 1_000_000_000
 _WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 
 
-class GoneError(Exception):
-    """It closed its end."""
-
-
 class HostileError(Exception):
     """It keeps saying what no agent says."""
 
@@ -57,6 +53,7 @@ class Worker:
         self.started_ns = self._filled_ns = now_ns()
         self._now_ns = now_ns
         self._tokens = MAX_BURST
+        self.gone_since_ns: int | None = None
         self._pending: deque[bytes] = deque()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -72,14 +69,9 @@ class Worker:
             socket.send_fds(self.control, [protocol.encode(hello)], list(rings))
 
     @property
-    def waiting(self) -> bool:
-        """Whether something for it waits for room in the socket."""
-        return bool(self._pending)
-
-    @property
     def throttled(self) -> bool:
-        """Whether its requests are left in the socket for now."""
-        return self.waiting or self._tokens < 1
+        """Whether its requests are left in the socket for now; after its end, for good."""
+        return bool(self._pending) or self._tokens < 1 or self.gone_since_ns is not None
 
     def refill(self) -> None:
         """Lets time pass; to be called more often than once a second."""
@@ -93,17 +85,18 @@ class Worker:
         """What it says, until there is no more or it said enough for now.
 
         Raises:
-            GoneError, HostileError: it is to be closed.
+            HostileError: it is to be closed.
         """
         while not self.throttled:
             try:
                 packet = self.control.recv(MAX_PACKET_BYTES)
             except BlockingIOError:
                 return
-            except OSError as error:
-                raise GoneError from error
+            except OSError:
+                packet = b""
             if not packet:
-                raise GoneError
+                self.gone_since_ns = self._now_ns()
+                return
             self._tokens -= 1
             try:
                 yield protocol.decode_from_agent(packet)
