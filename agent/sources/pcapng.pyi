@@ -1,0 +1,3 @@
+from sockwarden.agent.sources import Source
+
+SOURCE: Source
