@@ -4,13 +4,15 @@ import pytest
 
 from sockwarden.cli.demo.audience import Arrival, Performance, judge
 from sockwarden.proto.v1.alert_pb2 import Alert, Connection, Rule
+from sockwarden.proto.v1.query_pb2 import StoredAlert
 
 ATTACK = Performance("ws", "injection", "sqli", "/run/ws/injection", begun_ns=1_000)
 ORDINARY = Performance("ws", "ordinary", None, "/run/ws/ordinary", begun_ns=2_000)
 
 
 def arrival(path: str, rule: str, at_ns: int = 5_000) -> Arrival:
-    return Arrival(Alert(rule=Rule(id=rule), connection=Connection(path=path)), at_ns)
+    alert = Alert(rule=Rule(id=rule), connection=Connection(path=path))
+    return Arrival(StoredAlert(alert=alert), at_ns)
 
 
 def test_one_alert_for_the_attack_is_good() -> None:

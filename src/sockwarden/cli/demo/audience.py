@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import grpc
 
 from sockwarden.cli.demo.errors import DemoError
-from sockwarden.proto.v1.alert_pb2 import Alert
 from sockwarden.proto.v1.query_pb2 import (
     Host,
     ListHostsRequest,
+    StoredAlert,
     TailAlertsRequest,
 )
 from sockwarden.proto.v1.query_pb2_grpc import QueryServiceStub
@@ -31,7 +31,7 @@ CHANNEL_OPTIONS = [
 
 @dataclass(frozen=True)
 class Arrival:
-    alert: Alert
+    stored: StoredAlert
     at_ns: int
 
 
@@ -57,7 +57,7 @@ class Outcome:
 @dataclass(frozen=True)
 class Verdict:
     outcomes: Sequence[Outcome]
-    unexpected: Sequence[Alert]
+    unexpected: Sequence[StoredAlert]
 
     @property
     def good(self) -> bool:
@@ -75,13 +75,13 @@ def judge(performances: Iterable[Performance], arrivals: Iterable[Arrival]) -> V
     latency_ns: dict[tuple[str, str | None], int] = {}
     unexpected = []
     for arrival in arrivals:
-        alert = arrival.alert
+        alert = arrival.stored.alert
         if alert.connection.path not in paths:
             continue
         key = (alert.connection.path, alert.rule.id)
         seen[key] += 1
         if key not in played or seen[key] > 1:
-            unexpected.append(alert)
+            unexpected.append(arrival.stored)
         else:
             latency_ns[key] = arrival.at_ns - played[key].begun_ns
     outcomes = [
@@ -93,7 +93,7 @@ def judge(performances: Iterable[Performance], arrivals: Iterable[Arrival]) -> V
 class Audience:
     """Listens to the collector; `shown` is called with each alert when it arrives."""
 
-    def __init__(self, address: str, shown: Callable[[Alert], None]) -> None:
+    def __init__(self, address: str, shown: Callable[[StoredAlert], None]) -> None:
         self.arrivals: list[Arrival] = []
         self._shown = shown
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
@@ -104,9 +104,8 @@ class Audience:
         """From the store's first alert on, until cancelled."""
         try:
             async for response in self._query.TailAlerts(TailAlertsRequest(after=0)):
-                alert = response.alert.alert
-                self.arrivals.append(Arrival(alert, time.monotonic_ns()))
-                self._shown(alert)
+                self.arrivals.append(Arrival(response.alert, time.monotonic_ns()))
+                self._shown(response.alert)
                 async with self._news:
                     self._news.notify_all()
         except grpc.aio.AioRpcError as error:
@@ -130,7 +129,7 @@ class Audience:
         """Whether an alert about that path is there, or comes in time."""
 
         def there() -> bool:
-            return any(one.alert.connection.path == path for one in self.arrivals)
+            return any(one.stored.alert.connection.path == path for one in self.arrivals)
 
         try:
             async with asyncio.timeout(seconds), self._news:
