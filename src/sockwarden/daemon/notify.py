@@ -1,0 +1,54 @@
+"""What systemd is told (sd_notify(3)); each call does nothing where systemd did not ask.
+
+The watchdog is for the caller to ping, and only when work progressed: a daemon that is alive
+but stuck must be restarted.
+"""
+
+import os
+import time
+
+_NS_PER_US = 1_000
+
+
+def ready(status: str) -> None:
+    _send("READY=1", f"STATUS={_line(status)}")
+
+
+def reloading() -> None:
+    """`ready` ends it.  Type=notify-reload wants the time on CLOCK_MONOTONIC."""
+    _send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // _NS_PER_US}")
+
+
+def stopping(status: str) -> None:
+    _send("STOPPING=1", f"STATUS={_line(status)}")
+
+
+def status(text: str) -> None:
+    _send(f"STATUS={_line(text)}")
+
+
+def watchdog() -> None:
+    _send("WATCHDOG=1")
+
+
+def watchdog_interval_ns() -> int | None:
+    """How long systemd waits for `watchdog`; None: it does not (sd_watchdog_enabled(3))."""
+    limit_us = os.environ.get("WATCHDOG_USEC", "")
+    process = os.environ.get("WATCHDOG_PID")
+    if not limit_us.isdecimal() or int(limit_us) == 0:
+        return None
+    if process is not None and process != str(os.getpid()):
+        return None
+    return int(limit_us) * _NS_PER_US
+
+
+def _send(*lines: str) -> None:
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return
+    from systemd.daemon import notify  # noqa: PLC0415 - only a service needs it
+
+    notify("\n".join(lines))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
