@@ -90,7 +90,7 @@ class Patterns:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
-        self._numbers: dict[tuple[str, int], int] = {}
+        self._numbers: dict[tuple[str, int], int] = {}  # -1: refused
         self._patterns: list[Pattern] = []
 
     def number(self, test: Matches, rule: Rule) -> int:
@@ -101,9 +101,10 @@ class Patterns:
             except ValueError as error:
                 reason = f"{test.regex!r} cannot be used: {error}"
                 self.problems.append(Problem(rule.path, test.line, "detection", reason))
-                return 0
-            self._numbers[key] = len(self._patterns)
-            self._patterns.append(pattern)
+                self._numbers[key] = -1
+            else:
+                self._numbers[key] = len(self._patterns)
+                self._patterns.append(pattern)
         return self._numbers[key]
 
     def __getitem__(self, number: int) -> Pattern:
@@ -141,9 +142,8 @@ def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> Rule
 
 
 def _checked(patterns: Patterns, test: Matches, rule: Rule) -> Pattern | None:
-    before = len(patterns.problems)
     number = patterns.number(test, rule)
-    return patterns[number] if len(patterns.problems) == before else None
+    return patterns[number] if number >= 0 else None
 
 
 def _add_program(plan: Plan, patterns: Patterns, number: int, rule: Rule) -> None:

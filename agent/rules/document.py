@@ -132,6 +132,7 @@ class Map:
         self.line = value.line
         self.key = value.key
         self.complaints = complaints
+        self._lines: dict[str, int] = {}
         self._left: dict[str, Value] = {}
         if isinstance(value.data, dict):
             self._left = dict(value.data)
@@ -142,14 +143,18 @@ class Map:
         return iter(list(self._left))
 
     def path(self, key: str) -> str:
-        return f"{self.key}.{key}" if self.key else key
+        return ".".join(part for part in (self.key, key) if part)
 
     def complain(self, key: str, reason: str, line: int | None = None) -> None:
-        self.complaints.add(self.line if line is None else line, self.path(key), reason)
+        """At the line of what was taken under `key`, or where the map begins."""
+        place = self._lines.get(key, self.line) if line is None else line
+        self.complaints.add(place, self.path(key), reason)
 
     def take(self, key: str, *, required: bool = False) -> Value | None:
         value = self._left.pop(key, None)
-        if value is None and required:
+        if value is not None:
+            self._lines[key] = value.line
+        elif required:
             self.complain(key, "missing")
         return value
 

@@ -533,6 +533,11 @@ cdef class Session:
                                      &self.verdict)
         return [self.describe(&self.verdict.hits[i]) for i in range(self.verdict.count)]
 
+    @property
+    def dropped(self):
+        """Hits of the last message beyond MAX_HITS."""
+        return self.verdict.dropped
+
     def count(self, messages, **facts):
         """How many hits the messages have in all; holds the GIL only to begin and end."""
         cdef size_t number = len(messages)
