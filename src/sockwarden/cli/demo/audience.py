@@ -48,10 +48,11 @@ class Performance:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`latency_ns` runs from the attack's start to the alert's arrival; None: it never came."""
+    """`latency_ns` runs from the attack's start to the first alert's arrival."""
 
     performance: Performance
-    latency_ns: int | None
+    times: int
+    latency_ns: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return not self.unexpected and all(one.latency_ns is not None for one in self.outcomes)
+        return not self.unexpected and all(one.times == 1 for one in self.outcomes)
 
 
 def judge(performances: Iterable[Performance], arrivals: Iterable[Arrival]) -> Verdict:
@@ -85,7 +86,9 @@ def judge(performances: Iterable[Performance], arrivals: Iterable[Arrival]) -> V
         else:
             latency_ns[key] = arrival.at_ns - played[key].begun_ns
     outcomes = [
-        Outcome(one, latency_ns.get(key)) for key, one in played.items() if one.rule is not None
+        Outcome(one, seen[key], latency_ns.get(key, 0))
+        for key, one in played.items()
+        if one.rule is not None
     ]
     return Verdict(outcomes, unexpected)
 

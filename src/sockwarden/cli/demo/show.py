@@ -32,10 +32,13 @@ class Show:
     def verdict(self, verdict: Verdict) -> None:
         table = output.table("SERVER", "ATTACK", "EXPECTED ALERT", "ARRIVED", "AFTER")
         for outcome in verdict.outcomes:
-            arrived, after = Text("missing", style="red"), ""
-            if outcome.latency_ns is not None:
-                arrived, after = Text("once", style="green"), f"{outcome.latency_ns / 1e6:.0f} ms"
-            one = outcome.performance
+            one, after = outcome.performance, f"{outcome.latency_ns / 1e6:.0f} ms"
+            if outcome.times == 0:
+                arrived, after = Text("missing", style="red"), ""
+            elif outcome.times == 1:
+                arrived = Text("once", style="green")
+            else:
+                arrived = Text(f"{outcome.times} times", style="red")
             table.add_row(one.server, one.scene, one.rule, arrived, after)
         self._console.print()
         self._console.print(table)
@@ -43,7 +46,7 @@ class Show:
             self._console.print("These should not have come:")
             for stored in verdict.unexpected:
                 self.alert(stored)
-        missing = sum(outcome.latency_ns is None for outcome in verdict.outcomes)
+        missing = sum(outcome.times == 0 for outcome in verdict.outcomes)
         if verdict.good:
             self._console.print(
                 f"Each of the {len(verdict.outcomes)} attacks raised its one alert,"
