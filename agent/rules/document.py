@@ -68,6 +68,8 @@ def read_documents(text: bytes, complaints: Complaints) -> list[Value]:
         decoded = text.decode()
         _check_bounds(decoded)
         nodes = list(yaml.compose_all(decoded, Loader=_Loader))
+        if not nodes:
+            raise UnreadableError(0, "no rule in this file")
         return [_value(node, "", complaints) for node in nodes]
     except UnreadableError as error:
         complaints.add(error.line, "", error.reason)

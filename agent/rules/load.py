@@ -7,7 +7,6 @@ Keys that only Sockwarden knows, and other Sigma tools ignore:
 
     ws        direction, opcode, target: which messages a rule is for
     verify    luhn, or entropy with its bits a character: a second look at each match
-    slow      the author knows that the rule's patterns are costly
     tests     match, no_match: events that show what the rule does
 """
 
@@ -50,6 +49,8 @@ FILES_MAX = 20_000
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TAG = re.compile(r"[a-z0-9_]+\.[a-z0-9_.-]+")
 _STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")
+# Keys of Sigma that say nothing to us.
+_IGNORED = ("modified", "related", "license", "taxonomy", "scope", "fields")
 _CATEGORY_TAG = "sockwarden."
 
 
@@ -103,6 +104,8 @@ def _read_document(document: Value, complaints: Complaints, strict: bool) -> lis
     """One rule, or none where there are complaints about it."""
     before = len(complaints.problems)
     top = Map(document, complaints)
+    for key in _IGNORED:
+        top.take(key)
     if not isinstance(document.data, dict):
         return []
     correlation = top.take("correlation")
@@ -181,7 +184,6 @@ def _rule(top: Map, header: dict[str, Any], strict: bool) -> Rule:
         condition=_detection(top, source),
         scope=scope,
         verification=verification,
-        slow=top.flag("slow"),
         alerts=True,
         examples=read_examples(top, source, strict=strict),
     )
@@ -189,7 +191,7 @@ def _rule(top: Map, header: dict[str, Any], strict: bool) -> Rule:
         top.complain("verify", f"is for message rules; this is a {source} rule")
     top.finish(
         "title, id, name, status, description, references, author, date, tags, logsource, "
-        "detection, falsepositives, level, ws, verify, slow, tests"
+        "detection, falsepositives, level, ws, verify, tests"
     )
     return rule
 
@@ -203,7 +205,8 @@ def _logsource(top: Map) -> Source:
     if product and product != "websocket":
         logsource.complain("product", f"expected websocket, found {product!r}")
     source: Source = logsource.parsed("category", _one_of(Source), Source.MESSAGE, required=True)
-    logsource.finish("product, category")
+    logsource.take("definition")
+    logsource.finish("product, category, definition")
     return source
 
 

@@ -163,7 +163,6 @@ class Rule(Header):
     condition: Condition
     scope: Scope
     verification: Verification | None
-    slow: bool
     alerts: bool  # False: it only feeds correlations
 
 
