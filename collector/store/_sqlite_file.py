@@ -138,8 +138,14 @@ def open_writer(path: Path, limit_bytes: int) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    # SQLite gives the mode of this file to those that it makes beside it.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    try:
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

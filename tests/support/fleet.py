@@ -25,7 +25,7 @@ START_NS = 1_790_000_000 * 10**9
 PATIENCE_S = 20.0
 
 
-def make_alert(sequence: int, agent: str = "web-1", spool: int = 7, **changes: Any) -> Alert:
+def make_alert(sequence: int, agent: str = "web-1", spool: int = 7, /, **changes: Any) -> Alert:
     """`changes` name fields by path with two underscores: `rule__level=5`."""
     alert = Alert(
         id=f"{agent}-{spool}-{sequence}",
