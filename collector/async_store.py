@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from sockwarden.collector.errors import StoreError, StoreFull
 from sockwarden.collector.store import Delivery, Sighting, Store
+from sockwarden.daemon import journal
 
 _log = logging.getLogger(__name__)
 
@@ -180,8 +181,9 @@ class AsyncStore:
             raise StoreError(f"the alerts could not be written: {error}") from error
         self.totals.stored += written.stored
         self.totals.repeated += written.repeated
-        if deliveries:
+        if deliveries and self._full_said:
             self._full_said = False
+            _log.warning("there is room again: new alerts are taken")
         self.progress.advance(written.position)
 
     def _say(self, group: Sequence[_Job], error: StoreError) -> None:
@@ -191,7 +193,8 @@ class AsyncStore:
             _log.error("refused %d alerts: %s", refused, error)
         elif not self._full_said:
             self._full_said = True
-            _log.error("refusing new alerts, agents keep them: %s", error)
+            text = f"refusing new alerts, agents keep them: {error}"
+            journal.say(_log, logging.ERROR, text, journal.Event.STORE_FULL)
 
     async def close(self, run: asyncio.Task[None]) -> None:
         self._queue.closed = True

@@ -6,50 +6,80 @@ their reasons.
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
+
+from sockwarden.daemon.config import Address, Duration, Section, Size, require
+from sockwarden.daemon.journal import LevelName
 
 Positive = Annotated[int, Meta(ge=1)]
 
+_SECOND_NS = 10**9
+_SMALLEST_STORE_BYTES = 1 << 20
 
-class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    address: str = "0.0.0.0:7443"
-    query: str = "unix:/run/sockwarden/query.sock"
+
+class Listen(Section, frozen=True, kw_only=True):
+    address: Address = Address("0.0.0.0:7443")
+    query: Address = Address("unix:/run/sockwarden/query.sock")
     ca: str = ""
     certificate: str = ""
     key: str = ""
     insecure_loopback: bool = False
 
 
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Store(Section, frozen=True, kw_only=True):
     engine: str = "sqlite"
     path: str = "/var/lib/sockwarden-collector/alerts.db"
-    limit_bytes: Annotated[int, Meta(ge=1 << 20)] = 10 << 30
+    limit_bytes: Size = Size(10 << 30)
+
+    def __post_init__(self) -> None:
+        require(self.limit_bytes >= _SMALLEST_STORE_BYTES, "limit_bytes", "at least 1 MiB")
 
 
-class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Retention(Section, frozen=True, kw_only=True):
     days: Positive = 90
 
 
-class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limits(Section, frozen=True, kw_only=True):
     hosts: Positive = 10_000
     streams: Positive = 4_096
     alerts_per_second: Positive = 10_000
-    silence_s: Positive = 60
+    silence: Duration = Duration(60 * _SECOND_NS)
     tails: Positive = 64
-    query_s: Positive = 10
+    query_time: Duration = Duration(10 * _SECOND_NS)
+
+    def __post_init__(self) -> None:
+        require(self.silence >= _SECOND_NS, "silence", "at least 1s")
+        require(self.query_time >= _SECOND_NS, "query_time", "at least 1s")
+
+    @property
+    def silence_s(self) -> float:
+        return self.silence / _SECOND_NS
+
+    @property
+    def query_s(self) -> float:
+        return self.query_time / _SECOND_NS
 
 
-class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    level: str = "info"
+class Log(Section, frozen=True, kw_only=True):
+    level: LevelName = "info"
 
 
-class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Metrics(Section, frozen=True, kw_only=True):
+    """Empty: no metrics are served."""
+
     listen: str = ""
 
+    def __post_init__(self) -> None:
+        if self.listen:
+            try:
+                Address.parse(self.listen)
+            except ValueError as error:
+                raise ValueError(f"listen: {error}") from None
 
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class Config(Section, frozen=True, kw_only=True):
     listen: Listen = field(default_factory=Listen)
-    store: StoreSettings = field(default_factory=StoreSettings)
+    store: Store = field(default_factory=Store)
     retention: Retention = field(default_factory=Retention)
     limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)

@@ -4,56 +4,30 @@ A unix socket is guarded by its file mode.  Any other address needs mutual TLS, 
 loopback and its configuration says `insecure_loopback = true`.
 """
 
-import ipaddress
-from pathlib import Path
-
 import grpc
 
 from sockwarden.collector.config import Listen
-from sockwarden.collector.errors import CollectorError
+from sockwarden.daemon import tls
+from sockwarden.daemon.config import Address, ConfigError
 
 
-def socket_path(address: str) -> Path | None:
-    if not address.startswith("unix:"):
+def certified(listen: Listen, address: Address) -> bool:
+    """Whether a caller of that address has shown a certificate."""
+    return not address.is_unix and not listen.insecure_loopback
+
+
+def server(listen: Listen, address: Address) -> grpc.ServerCredentials | None:
+    """None: without TLS.  Raises `ConfigError`."""
+    if not certified(listen, address):
+        tls.refuse_remote(address, "listen.insecure_loopback")
         return None
-    return (
-        Path("/" + address.removeprefix("unix:").lstrip("/"))
-        if address.startswith("unix:/")
-        else Path(address.removeprefix("unix:"))
-    )
-
-
-def certified(listen: Listen, address: str) -> bool:
-    return socket_path(address) is None and not listen.insecure_loopback
-
-
-def server(listen: Listen, address: str) -> grpc.ServerCredentials | None:
-    """None: without TLS."""
-    if socket_path(address) is not None:
-        return None
-    if listen.insecure_loopback:
-        if not _loopback(address):
-            raise CollectorError(
-                f"{address}: insecure_loopback is for loopback addresses and unix sockets"
+    for name in ("ca", "certificate", "key"):
+        if not getattr(listen, name):
+            raise ConfigError(
+                f"listen.{name}: not set, and {address} needs TLS "
+                "(on loopback, insecure_loopback = true goes without)"
             )
-        return None
-    missing = [name for name in ("ca", "certificate", "key") if not getattr(listen, name)]
-    if missing:
-        raise CollectorError(
-            f"{address}: listen.{missing[0]} is not set: TLS needs ca, certificate and key "
-            "(on loopback, insecure_loopback = true goes without)"
-        )
-    ca, certificate, key = (
-        Path(name).read_bytes() for name in (listen.ca, listen.certificate, listen.key)
-    )
+    files = tls.load(listen.ca, listen.certificate, listen.key)
     return grpc.ssl_server_credentials(
-        [(key, certificate)], root_certificates=ca, require_client_auth=True
+        [(files.key, files.certificate)], root_certificates=files.ca, require_client_auth=True
     )
-
-
-def _loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

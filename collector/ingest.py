@@ -20,6 +20,7 @@ from sockwarden.collector.auth import agent_of
 from sockwarden.collector.config import Limits
 from sockwarden.collector.errors import InvalidInput, StoreFull
 from sockwarden.collector.store import Sighting
+from sockwarden.daemon import journal
 from sockwarden.proto import limits
 from sockwarden.proto.v1.ingest_pb2 import (
     Ack,
@@ -113,7 +114,7 @@ class Ingest(IngestServiceServicer):
         try:
             await self._serve(stream, context)
         except InvalidInput as error:
-            _log.warning("%s sent what breaks the protocol: %s", stream.agent, error)
+            _refused(stream.agent, f"sent what breaks the protocol: {error}")
             raise
         finally:
             self._roster.leave(stream)
@@ -141,7 +142,13 @@ class Ingest(IngestServiceServicer):
         except BaseException:
             self._roster.leave(stream)
             raise
-        _log.info("%s connected, version %s", agent, hello.version)
+        journal.say(
+            _log,
+            logging.INFO,
+            f"{agent} connected, version {hello.version!r}",
+            journal.Event.AGENT_CONNECTED,
+            AGENT=agent,
+        )
         return stream
 
     async def _serve(self, stream: _Stream, context: Context) -> None:
@@ -179,7 +186,7 @@ class Ingest(IngestServiceServicer):
     async def _batch(self, stream: _Stream, batch: Batch) -> Ack:
         for number, alert in enumerate(batch.alerts):
             if alert.agent != stream.agent:
-                _log.error("%s sent an alert of %r", stream.agent, alert.agent)
+                _refused(stream.agent, f"sent an alert of {alert.agent!r}")
                 raise Refusal(
                     grpc.StatusCode.PERMISSION_DENIED,
                     f"batch.alerts[{number}].agent: this stream is for {stream.agent} only",
@@ -206,3 +213,9 @@ class Ingest(IngestServiceServicer):
             await self._store.see(sighting)
         except StoreFull as error:
             _log.warning("heartbeat of %s not kept: %s", sighting.agent, error)
+
+
+def _refused(agent: str, what: str) -> None:
+    journal.say(
+        _log, logging.WARNING, f"{agent} {what}", journal.Event.AGENT_REFUSED, AGENT=agent
+    )

@@ -6,48 +6,49 @@ Exit status: 0 stopped as asked, 2 could not start, with one line on stderr that
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
-from systemd import daemon
 
 import sockwarden
 from sockwarden.collector import credentials
 from sockwarden.collector.config import Config
 from sockwarden.collector.errors import CollectorError
 from sockwarden.collector.server import Collector
+from sockwarden.collector.store import check_engine
+from sockwarden.daemon import journal, notify
+from sockwarden.daemon.config import ConfigError, load
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT_CONFIG = Path("/etc/sockwarden/collector.toml")
+_IDENTIFIER = "sockwarden-collector"
+# systemd waits this many times longer than we take between two pings.
+_PINGS = 3
+_SECOND_NS = 10**9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
-        config = load(options.config)
+        config = load(options.config, Config)
         if options.check_config:
-            for address in (config.listen.address, config.listen.query):
-                credentials.server(config.listen, address)
+            check(config)
             return 0
-        logging.basicConfig(level=config.log.level.upper())
+        journal.set_up(_IDENTIFIER, config.log.level)
         asyncio.run(_serve(config))
-    except CollectorError as error:
-        sys.stderr.write(f"sockwarden collector: {error}\n")
+    except (ConfigError, CollectorError) as error:
+        sys.stderr.write(f"{_IDENTIFIER}: {error}\n")
         return 2
     return 0
 
 
-def load(path: Path) -> Config:
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text()), Config)
-    except (OSError, ValueError, msgspec.ValidationError) as error:
-        raise CollectorError(f"{path}: {error}") from error
+def check(config: Config) -> None:
+    """What can be told without listening: raises like the start would."""
+    check_engine(config.store.engine)
+    for address in (config.listen.address, config.listen.query):
+        credentials.server(config.listen, address)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,7 +56,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="sockwarden collector",
         description="Stores the alerts of a fleet's agents and answers queries.",
     )
-    parser.add_argument("--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument(
         "--check-config", action="store_true", help="judge the configuration and exit"
     )
@@ -72,20 +75,22 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, asked.set)
     collector = await Collector.start(config)
     watching = asyncio.create_task(_watchdog(collector), name="watchdog")
-    daemon.notify("READY=1")
+    text = f"agents on {config.listen.address}, queries on {config.listen.query}"
+    journal.say(_log, logging.INFO, text, journal.Event.STARTED)
+    notify.ready(text)
     try:
         await asked.wait()
-        _log.info("stopping")
-        daemon.notify("STOPPING=1")
     finally:
+        notify.stopping("telling agents, finishing writes")
         watching.cancel()
         await collector.stop()
+    journal.say(_log, logging.INFO, "stopped", journal.Event.STOPPED)
 
 
 async def _watchdog(collector: Collector) -> None:
     """Pings only after a turn of the store's writer: one that hangs is restarted."""
-    interval_us = int(os.environ.get("WATCHDOG_USEC", "0"))
-    while interval_us:
+    limit_ns = notify.watchdog_interval_ns()
+    while limit_ns is not None:
         await collector.alive()
-        daemon.notify("WATCHDOG=1")
-        await asyncio.sleep(interval_us / 3e6)
+        notify.watchdog()
+        await asyncio.sleep(limit_ns / _PINGS / _SECOND_NS)

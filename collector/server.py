@@ -16,13 +16,16 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from sockwarden.collector import credentials, retention
+from sockwarden.collector import credentials, numbers, retention
 from sockwarden.collector.async_store import AsyncStore
 from sockwarden.collector.config import Config
 from sockwarden.collector.errors import CollectorError
 from sockwarden.collector.ingest import Ingest, Roster
 from sockwarden.collector.query import Query
 from sockwarden.collector.store import Store, open_store
+from sockwarden.daemon import journal
+from sockwarden.daemon.config import Address
+from sockwarden.daemon.metrics import Exporter
 from sockwarden.proto import limits
 from sockwarden.proto.v1 import ingest_pb2, query_pb2
 from sockwarden.proto.v1.ingest_pb2_grpc import add_IngestServiceServicer_to_server
@@ -48,6 +51,7 @@ class Collector:
 
     def __init__(self, config: Config, store: Store) -> None:
         known = _known(store)
+        self._backend = store
         self.store = AsyncStore(store, store.position(budget_s=_START_BUDGET_S))
         self.roster = Roster(known, config.limits.hosts)
         self._query = Query(self.store, self.roster, config.limits)
@@ -58,6 +62,7 @@ class Collector:
             certificates=credentials.certified(config.listen, config.listen.address),
         )
         self._health = HealthServicer()
+        self._exporter: Exporter | None = None
         self._servers: list[grpc.aio.Server] = []
         self._config = config
 
@@ -71,6 +76,7 @@ class Collector:
             retention.keep(collector.store, config.retention.days), name="retention"
         )
         try:
+            collector._export()
             await collector._listen()
         except BaseException:
             await collector.stop()
@@ -92,9 +98,8 @@ class Collector:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
             self._servers.append(server)
             await server.start()
-            _log.info("%s on %s", service.rpartition(".")[2], address)
 
-    def _bind(self, server: grpc.aio.Server, address: str) -> None:
+    def _bind(self, server: grpc.aio.Server, address: Address) -> None:
         chosen = credentials.server(self._config.listen, address)
         with _socket_mode(address):
             try:
@@ -107,6 +112,15 @@ class Collector:
         if not port:
             raise CollectorError(f"{address}: cannot listen here: is it taken?")
 
+    def _export(self) -> None:
+        if self._config.metrics.listen:
+            self._exporter = Exporter(
+                Address(self._config.metrics.listen),
+                "sockwarden_collector",
+                lambda: numbers.counters(self.store),
+                lambda: numbers.gauges(self._backend, self.roster),
+            )
+
     async def alive(self) -> None:
         """Returns when the way to the disk moved: what a watchdog is told."""
         await self.store.turn()
@@ -117,6 +131,8 @@ class Collector:
         self._query.end_all()
         self.roster.end_all()
         await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
+        if self._exporter is not None:
+            await asyncio.to_thread(self._exporter.close)
         self._keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeping
@@ -150,13 +166,12 @@ def _server(message_bytes: int, calls: int) -> grpc.aio.Server:
 
 
 @contextlib.contextmanager
-def _socket_mode(address: str) -> Iterator[None]:
+def _socket_mode(address: Address) -> Iterator[None]:
     """A unix socket is for its owner and group from its first moment on."""
-    path = credentials.socket_path(address)
-    if path is None:
+    if not address.is_unix:
         yield
         return
-    _make_way(path)
+    _make_way(Path(address.removeprefix("unix:")))
     before = os.umask(0o777 & ~_SOCKET_MODE)
     try:
         yield

@@ -134,9 +134,13 @@ def engines() -> list[str]:
     return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
-def open_store(engine: str, path: Path, limit_bytes: int) -> Store:
+def check_engine(engine: str) -> None:
     if engine not in engines():
         raise StoreError(f"store.engine: there is no {engine!r}; known: {', '.join(engines())}")
+
+
+def open_store(engine: str, path: Path, limit_bytes: int) -> Store:
+    check_engine(engine)
     module = importlib.import_module(f"{__name__}.{engine}")
     store: Store = module.open_store(path, limit_bytes)
     return store

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sockwarden.collector import validate
 from sockwarden.collector.config import Config
 from sockwarden.collector.errors import InvalidInput
+from sockwarden.daemon.config import Duration
 from sockwarden.proto import limits
 from sockwarden.proto.v1 import ingest_pb2
 from sockwarden.proto.v1.alert_pb2 import Alert
@@ -191,7 +192,7 @@ async def test_number_of_hosts_is_bounded_and_known_ones_come_back(settings: Con
 
 
 async def test_silent_stream_is_ended(tmp_path: Path) -> None:
-    chosen = fleet.config(tmp_path, silence_s=1)
+    chosen = fleet.config(tmp_path, silence=Duration(10**9))
     async with fleet.serving(chosen), fleet.agent(chosen) as agent:
         await agent.hello()
         with pytest.raises(grpc.aio.AioRpcError, match="no heartbeat") as ended:

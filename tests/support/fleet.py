@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
 
-from sockwarden.collector.config import Config, Limits, Listen, StoreSettings
+from sockwarden.collector.config import Config, Limits, Listen, Store
 from sockwarden.collector.server import Collector
+from sockwarden.daemon.config import Address
 from sockwarden.proto.v1 import ingest_pb2
 from sockwarden.proto.v1.alert_pb2 import Alert
 from sockwarden.proto.v1.ingest_pb2_grpc import IngestServiceStub
@@ -64,14 +64,14 @@ def make_alert(sequence: int, agent: str = "web-1", spool: int = 7, /, **changes
     return alert
 
 
-def config(folder: Path, **limits: int) -> Config:
+def config(folder: Path, **limits: Any) -> Config:
     return Config(
         listen=Listen(
-            address=f"unix:{folder}/ingest.sock",
-            query=f"unix:{folder}/query.sock",
+            address=Address(f"unix:{folder}/ingest.sock"),
+            query=Address(f"unix:{folder}/query.sock"),
             insecure_loopback=True,
         ),
-        store=StoreSettings(path=str(folder / "alerts.db")),
+        store=Store(path=str(folder / "alerts.db")),
         limits=Limits(**limits),
     )
 
@@ -193,8 +193,9 @@ def process(settings: Config, folder: Path) -> Iterator[CollectorProcess]:
 
 
 def _toml(settings: Config) -> str:
-    lines = []
-    for table, values in msgspec.to_builtins(settings).items():
-        lines.append(f"[{table}]")
-        lines += [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+    listen, store = settings.listen, settings.store
+    return (
+        f"[listen]\naddress = {listen.address!r}\nquery = {listen.query!r}\n"
+        "insecure_loopback = true\n"
+        f"[store]\npath = {store.path!r}\nlimit_bytes = {int(store.limit_bytes)}\n"
+    )
