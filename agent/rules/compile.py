@@ -79,6 +79,7 @@ class Plan:
     evidence: list[int] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
+    patterns_of_direction: tuple[Sequence[int], Sequence[int]] = ((), ())
     users: list[int] = field(default_factory=list)
     users_first: list[int] = field(default_factory=list)
     unprompted: list[int] = field(default_factory=list)
@@ -259,7 +260,20 @@ def _index_users(plan: Plan) -> None:
             users[pattern].append(number)
         if possible_without_patterns(rule.condition):
             plan.unprompted.append(number)
+    plan.patterns_of_direction = (
+        _patterns_for(plan, users, bit=1),
+        _patterns_for(plan, users, bit=2),
+    )
     for numbers in users:
         plan.users_first.append(len(plan.users))
         plan.users += numbers
     plan.users_first.append(len(plan.users))
+
+
+def _patterns_for(plan: Plan, users: list[list[int]], bit: int) -> list[int]:
+    """Patterns that a program for the direction uses."""
+    return [
+        pattern
+        for pattern, numbers in enumerate(users)
+        if any(plan.programs[number].directions & bit for number in numbers)
+    ]

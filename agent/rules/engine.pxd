@@ -85,7 +85,7 @@ cdef class RuleSet:
     cdef tuple patterns                # keeps `expressions` alive
     cdef Expression *expressions       # by pattern number
     cdef uint32_t pattern_count
-    cdef hs_database_t *database       # all patterns, without offsets
+    cdef hs_database_t *databases[2]   # by direction: its patterns, without offsets, or NULL
     cdef uint64_t identity
     cdef Program *programs
     cdef uint32_t program_count

@@ -46,6 +46,7 @@ from sockwarden.agent.rules.vectorscan cimport (
     hs_alloc_scratch,
     hs_compile_error_t,
     hs_compile_multi,
+    hs_database_t,
     hs_free_compile_error,
     hs_free_database,
     hs_free_scratch,
@@ -178,12 +179,45 @@ cdef void *zeroed(size_t count, size_t size) except NULL:
     return memory
 
 
+cdef int fit_scratch(Scratch *scratch, const hs_database_t *database) except -1:
+    if database is not NULL and hs_alloc_scratch(database, &scratch.vectorscan) != HS_SUCCESS:
+        raise MemoryError
+    return 0
+
+
 cdef uint32_t *copy_numbers(object numbers) except NULL:
     cdef uint32_t *copy = <uint32_t *> zeroed(len(numbers), sizeof(uint32_t))
     cdef uint32_t number
     for i, number in enumerate(numbers):
         copy[i] = number
     return copy
+
+
+cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL:
+    """One database that says which of the numbered patterns match, and not where."""
+    cdef hs_database_t *database = NULL
+    cdef hs_compile_error_t *error = NULL
+    cdef size_t count = len(numbers)
+    cdef const char **expressions = <const char **> zeroed(count, sizeof(char *))
+    cdef unsigned int *flags = <unsigned int *> zeroed(count, sizeof(int))
+    cdef unsigned int *ids = <unsigned int *> zeroed(count, sizeof(int))
+    cdef Pattern pattern
+    texts = [patterns[number].regex.encode() for number in numbers]
+    for i, number in enumerate(numbers):
+        pattern = patterns[number]
+        expressions[i] = <bytes> texts[i]
+        flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
+        ids[i] = number
+    status = hs_compile_multi(expressions, flags, ids, count, HS_MODE_BLOCK, NULL, &database,
+                              &error)
+    free(expressions)
+    free(flags)
+    free(ids)
+    if status != HS_SUCCESS:
+        reason = (<bytes> error.message).decode(errors="replace")
+        hs_free_compile_error(error)
+        raise ValueError(f"the patterns of all rules do not compile together: {reason}")
+    return database
 
 
 cdef class RuleSet:
@@ -199,10 +233,11 @@ cdef class RuleSet:
         self.pattern_count = len(self.patterns)
         self.lay_out_ladder()
         self.lay_out_programs(plan)
-        self.compile_database()
+        self.lay_out_patterns(plan)
 
     def __dealloc__(self):
-        hs_free_database(self.database)
+        hs_free_database(self.databases[0])
+        hs_free_database(self.databases[1])
         free(self.expressions)
         free(self.programs)
         free(self.steps)
@@ -268,35 +303,17 @@ cdef class RuleSet:
                 if source.directions >> direction & 1:
                     self.watched[direction] |= program.opcodes
 
-    def compile_database(self):
+    def lay_out_patterns(self, plan):
+        """One database a direction: what only a server may say is not sought in a client's."""
         cdef Pattern pattern
-        cdef hs_compile_error_t *error = NULL
-        cdef const char **expressions
-        cdef unsigned int *flags
-        cdef unsigned int *numbers
         cdef uint32_t i
         self.expressions = <Expression *> zeroed(self.pattern_count, sizeof(Expression))
-        if self.pattern_count == 0:
-            return
-        texts = [pattern.regex.encode() for pattern in self.patterns]
-        expressions = <const char **> zeroed(self.pattern_count, sizeof(char *))
-        flags = <unsigned int *> zeroed(self.pattern_count, sizeof(int))
-        numbers = <unsigned int *> zeroed(self.pattern_count, sizeof(int))
-        try:
-            for i, pattern in enumerate(self.patterns):
-                self.expressions[i] = pattern.expression
-                expressions[i] = <bytes> texts[i]
-                flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
-                numbers[i] = i
-            if hs_compile_multi(expressions, flags, numbers, self.pattern_count, HS_MODE_BLOCK,
-                                NULL, &self.database, &error) != HS_SUCCESS:
-                reason = (<bytes> error.message).decode(errors="replace")
-                hs_free_compile_error(error)
-                raise ValueError(f"the patterns of all rules do not compile together: {reason}")
-        finally:
-            free(expressions)
-            free(flags)
-            free(numbers)
+        for i, pattern in enumerate(self.patterns):
+            self.expressions[i] = pattern.expression
+        for i in range(2):
+            numbers = plan.patterns_of_direction[i]
+            if numbers:
+                self.databases[i] = compile_database(self.patterns, numbers)
 
     cdef Scratch *scratch_new(self) except NULL:
         cdef Scratch *scratch = <Scratch *> zeroed(1, sizeof(Scratch))
@@ -306,13 +323,10 @@ cdef class RuleSet:
             scratch.matches = <uint32_t *> zeroed(self.pattern_count, sizeof(uint32_t))
             scratch.held = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
             scratch.judged = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
-            if self.pattern_count:
-                if hs_alloc_scratch(self.database, &scratch.vectorscan) != HS_SUCCESS:
-                    raise MemoryError
-                for i in range(self.pattern_count):
-                    if hs_alloc_scratch(self.expressions[i].database,
-                                        &scratch.vectorscan) != HS_SUCCESS:
-                        raise MemoryError
+            for i in range(2):
+                fit_scratch(scratch, self.databases[i])
+            for i in range(self.pattern_count):
+                fit_scratch(scratch, self.expressions[i].database)
         except MemoryError:
             self.scratch_free(scratch)
             raise
@@ -364,9 +378,10 @@ cdef class RuleSet:
         cdef uint32_t i, j
         cdef uint32_t pattern
         cdef int status
+        cdef const hs_database_t *database = self.databases[facts.direction & 1]
         scratch.view += 1
-        if self.pattern_count and scratch.views[view].size:
-            status = hs_scan(self.database, <const char *> scratch.views[view].text,
+        if database is not NULL and scratch.views[view].size:
+            status = hs_scan(database, <const char *> scratch.views[view].text,
                              <unsigned int> scratch.views[view].size, 0, scratch.vectorscan,
                              on_pattern, scratch)
             if status != HS_SUCCESS:

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from sockwarden.agent.alert import Category, Level
-from sockwarden.agent.rules.compile import compile_rules
+from sockwarden.agent.rules.compile import compile_rules, possible_without_patterns
 from sockwarden.agent.rules.condition import parse_condition
 from sockwarden.agent.rules.document import Complaints, Map, Value, read_documents
 from sockwarden.agent.rules.engine import RuleSet
@@ -187,6 +187,8 @@ def _rule(top: Map, header: dict[str, Any], strict: bool) -> Rule:
         alerts=True,
         examples=read_examples(top, source, strict=strict),
     )
+    if not scope.raw and possible_without_patterns(rule.condition):
+        top.complain("ws", "target is decoded, but the condition may hold without a pattern")
     if source is not Source.MESSAGE and verification is not None:
         top.complain("verify", f"is for message rules; this is a {source} rule")
     top.finish(

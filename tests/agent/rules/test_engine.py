@@ -88,7 +88,14 @@ def test_a_rule_of_absence_is_judged_on_the_raw_payload_only(make):
         make.rule(detection={"a": {"payload|contains": "token"}, "condition": "not a"})
     )
     assert rules.judge(b"")
-    assert not rules.judge(b"token %20 \\n")
+    assert not rules.judge(b"token")
+
+
+def test_no_view_takes_from_a_rule_of_absence_what_it_saw(make):
+    rules = make.rule_set(
+        make.rule(detection={"a": {"payload|contains": "%20"}, "condition": "not a"})
+    )
+    assert not rules.judge(b"a%20b")
 
 
 @pytest.mark.parametrize(
