@@ -61,7 +61,7 @@ class Collector:
             config.limits,
             certificates=credentials.certified(config.listen, config.listen.address),
         )
-        self._health = HealthServicer()
+        self._healths: list[HealthServicer] = []
         self._exporter: Exporter | None = None
         self._servers: list[grpc.aio.Server] = []
         self._config = config
@@ -93,9 +93,11 @@ class Collector:
             (ingest, self._config.listen.address, _INGEST),
             (query, self._config.listen.query, _QUERY),
         ):
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            health = HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(health, server)
             self._bind(server, address)
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+            await health.set(service, health_pb2.HealthCheckResponse.SERVING)
+            self._healths.append(health)
             self._servers.append(server)
             await server.start()
 
@@ -127,7 +129,8 @@ class Collector:
 
     async def stop(self) -> None:
         """Tells streams and tails, finishes what is being written, leaves a clean file."""
-        await self._health.enter_graceful_shutdown()
+        for health in self._healths:
+            await health.enter_graceful_shutdown()
         self._query.end_all()
         self.roster.end_all()
         await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
