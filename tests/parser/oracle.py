@@ -1,0 +1,383 @@
+"""A second decoder, plain and slow, that the compiled one is compared with.
+
+It sees the whole stream at once as a tape of octets, None for a missing one, and
+reads it from left to right.  `decode` returns what the parser is to tell, as tuples:
+
+    ("anomaly", kind, offset)
+    ("message", opcode, payload, length, compressed, fragments, after_close, complete, valid, offset)
+    ("control", opcode, payload, length, code, after_close, offset)
+"""
+
+import zlib
+from itertools import product
+
+MESSAGE, CONTROL = "message", "control"
+
+
+class EndOfTape(Exception):
+    pass
+
+
+class Lost(Exception):
+    """Nothing says where the next frame begins."""
+
+
+class Context:
+    """The receiving side of permessage-deflate."""
+
+    def __init__(self, takeover):
+        self.takeover = takeover
+        self.broken = False
+        self.reset()
+
+    def reset(self):
+        self.window = b""
+        self.zlib = zlib.decompressobj(-15)
+
+    def inflate(self, packed):
+        clear = b""
+        while packed:
+            some = self.zlib.decompress(packed)
+            clear += some
+            self.window = (self.window + some)[-32768:]
+            packed = self.zlib.unused_data
+            if self.zlib.eof:  # a final block: the window goes on behind it
+                self.zlib = zlib.decompressobj(-15, zdict=self.window)
+        return clear
+
+
+class Text:
+    """UTF-8, octet by octet: an octet is bad if no octets behind it make a text again."""
+
+    ENDINGS = tuple(
+        bytes(ending)
+        for size in range(1, 4)
+        for ending in product(b"\x80\x90\xa0", *[b"\x80"] * (size - 1))
+    )
+
+    def __init__(self):
+        self.pending = b""
+
+    def decode(self, octets):
+        for octet in octets:
+            self.pending += bytes([octet])
+            if self.is_text(self.pending):
+                self.pending = b""
+            elif not any(self.is_text(self.pending + ending) for ending in self.ENDINGS):
+                raise UnicodeError
+
+    @staticmethod
+    def is_text(octets):
+        try:
+            octets.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+
+class Message:
+    def __init__(self, opcode, compressed, offset):
+        self.opcode = opcode or 2
+        self.compressed = compressed
+        self.offset = offset
+        self.payload = bytearray()
+        self.fragments = 0
+        self.missing = self.withheld = False
+        self.valid = True
+        self.wire = 0
+        self.text = Text()
+
+
+class Oracle:
+    def __init__(self, sender, tape, takeover=None):
+        self.tape = tape
+        self.at = 0
+        self.sender = sender
+        self.context = None if takeover is None else Context(takeover)
+        self.events = []
+        self.message = None
+        self.closed = self.close_told = False
+
+    def tell(self, kind, offset):
+        self.events.append(("anomaly", kind, offset))
+
+    # --- the tape ---
+
+    def octet(self):
+        if self.at == len(self.tape):
+            raise EndOfTape
+        octet = self.tape[self.at]
+        if octet is None:
+            raise Lost
+        self.at += 1
+        return octet
+
+    def missing_run(self):
+        end = self.at
+        while end < len(self.tape) and self.tape[end] is None:
+            end += 1
+        return end - self.at
+
+    # --- frames ---
+
+    def run(self):
+        try:
+            while self.at < len(self.tape):
+                self.frame()
+        except EndOfTape:
+            self.tell_truncated(self.at)
+            return self.events
+        except Lost:
+            self.lost()
+            return self.events
+        if self.message:
+            self.tell_truncated(self.at)
+        return self.events
+
+    def tell_truncated(self, offset):
+        if not (self.message and self.message.missing):
+            self.tell("truncated", offset)
+
+    def lost(self):
+        if self.at < len(self.tape) and self.tape[self.at] is None:
+            self.tell("gap", self.at)
+        if self.message:
+            self.tell_truncated(self.at)
+        in_gap = True
+        for offset in range(self.at, len(self.tape)):
+            if self.tape[offset] is None and not in_gap:
+                self.tell("gap", offset)
+            in_gap = self.tape[offset] is None
+
+    def frame(self):
+        start = self.at
+        first = self.octet()
+        fin, rsv, opcode = first >> 7, first >> 4 & 7, first & 15
+        self.judge_first(start, fin, rsv, opcode)
+        masked, length = self.lengths(opcode)
+        key = bytes(self.octet() for _ in range(4)) if masked else bytes(4)
+        if opcode in (0, 1, 2):
+            self.data_frame(start, fin, rsv, opcode, key, length)
+        elif opcode in (8, 9, 10):
+            self.control_frame(start, opcode, key, length)
+        else:
+            for _ in self.payload(key, length):
+                pass
+
+    def judge_first(self, start, fin, rsv, opcode):
+        if opcode not in (0, 1, 2, 8, 9, 10):
+            self.tell("reserved_opcode", start)
+        if rsv and not (rsv == 4 and self.context and opcode in (1, 2)):
+            self.tell("rsv_bits", start)
+        if opcode >= 8 and not fin:
+            self.tell("control_fragmented", start)
+        if opcode == 0 and not self.message:
+            self.tell("unexpected_continuation", start)
+        if opcode in (1, 2) and self.message:
+            self.tell("expected_continuation", start)
+            self.tell_truncated(start)
+            self.drop_message()
+        if opcode in (0, 1, 2) and self.closed and not self.close_told:
+            self.close_told = True
+            self.tell("data_after_close", start)
+
+    def drop_message(self):
+        if self.message.compressed and self.context.takeover:
+            self.context.broken = True
+        self.message = None
+
+    def lengths(self, opcode):
+        at = self.at
+        second = self.octet()
+        masked, length = second >> 7, second & 127
+        if masked != (self.sender == "client"):
+            self.tell("masked_server" if masked else "unmasked_client", at)
+        if length < 126:
+            return masked, length
+        octets = 2 if length == 126 else 8
+        length = 0
+        told = False
+        for n in range(octets):
+            at = self.at
+            length = length << 8 | self.octet()
+            left = octets - n - 1
+            if octets == 8 and n == 0 and length & 0x80:
+                self.tell("length_overflow", at)
+                raise Lost
+            if opcode >= 8 and not told and length << 8 * left > 125:
+                told = True
+                self.tell("control_too_long", at)
+            if octets == 2 and n == 1 and length < 126 or octets == 8 and n == 5 and not length:
+                self.tell("length_not_minimal", at)
+        return masked, length
+
+    def payload(self, key, length):
+        """(offset, octet) of a payload; (offset, None) once for a run of missing ones, whose
+        size `self.run_size` tells."""
+        end = self.at + length
+        while self.at < end:
+            if self.at == len(self.tape):
+                raise EndOfTape
+            run = self.missing_run()
+            if run:
+                if self.at + run > end:
+                    raise Lost
+                self.tell("gap", self.at)
+                self.run_size = run
+                offset, self.at = self.at, self.at + run
+                yield offset, None
+            else:
+                octet = self.tape[self.at] ^ key[(length - (end - self.at)) % 4]
+                self.at += 1
+                yield self.at - 1, octet
+
+    # --- data ---
+
+    def data_frame(self, start, fin, rsv, opcode, key, length):
+        if not self.message:
+            compressed = bool(rsv & 4 and self.context and opcode in (1, 2))
+            self.message = Message(opcode, compressed, start)
+            if compressed:
+                if not self.context.takeover:
+                    self.context.reset()
+                self.message.withheld = self.context.broken
+        message = self.message
+        message.fragments += 1
+        for offset, octet in self.payload(key, length):
+            message.wire += 1
+            if octet is None:
+                if not message.missing:
+                    self.tell("truncated", offset)
+                message.missing = True
+                message.payload += bytes(self.run_size)
+                if message.compressed and not message.withheld:
+                    self.break_context()
+            elif message.compressed:
+                self.inflate(bytes([octet]), start)
+            else:
+                self.take(bytes([octet]), offset)
+        if fin:
+            self.finish(start)
+
+    def break_context(self):
+        self.message.withheld = True
+        self.context.broken = self.context.takeover
+
+    def inflate(self, packed, start):
+        if self.message.withheld:
+            return
+        try:
+            clear = self.context.inflate(packed)
+        except zlib.error:
+            self.break_context()
+            self.tell("inflate_error", start)
+        else:
+            self.take(clear, start)
+
+    def take(self, clear, offset):
+        message = self.message
+        message.payload += clear
+        if message.opcode == 1 and message.valid and not message.missing:
+            try:
+                message.text.decode(clear)
+            except UnicodeError:
+                message.valid = False
+                self.tell("invalid_utf8", offset)
+
+    def finish(self, start):
+        message = self.message
+        if message.compressed and message.wire:
+            self.inflate(b"\x00\x00\xff\xff", start)
+        if not message.withheld:
+            if message.valid and not message.missing and message.text.pending:
+                message.valid = False
+                self.tell("invalid_utf8", start if message.compressed else self.at - 1)
+            self.events.append(
+                (
+                    MESSAGE,
+                    message.opcode,
+                    bytes(message.payload),
+                    len(message.payload),
+                    message.compressed,
+                    message.fragments,
+                    self.closed,
+                    not message.missing,
+                    message.valid,
+                    message.offset,
+                )
+            )
+        self.message = None
+
+    # --- control ---
+
+    def control_frame(self, start, opcode, key, length):
+        kept = bytearray()
+        missing = faulty = False
+        reason = Text()
+        for offset, octet in self.payload(key, length):
+            if octet is None:
+                missing = True
+            if missing or len(kept) == 125:
+                continue
+            kept.append(octet)
+            if opcode != 8:
+                continue
+            if len(kept) == 2 and not self.may_be_sent(int.from_bytes(kept, "big")):
+                self.tell("invalid_close_code", offset)
+            if len(kept) > 2 and not faulty:
+                try:
+                    reason.decode(bytes([octet]))
+                except UnicodeError:
+                    faulty = True
+                    self.tell("invalid_close_payload", offset)
+        if opcode == 8 and not missing and not faulty:
+            whole = length <= 125 and not reason.pending
+            if length == 1 or length <= 125 and not whole:
+                self.tell("invalid_close_payload", self.at - 1)
+        code = int.from_bytes(kept[:2], "big") if opcode == 8 and len(kept) >= 2 else None
+        self.events.append((CONTROL, opcode, bytes(kept), length, code, self.closed, start))
+        self.closed = self.closed or opcode == 8
+
+    @staticmethod
+    def may_be_sent(code):
+        return code in {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
+
+def decode(sender, pieces, takeover=None):
+    """Events of a stream whose pieces are bytes, or a number of missing octets.
+
+    `takeover`: of permessage-deflate; None: without the extension.
+    """
+    tape = []
+    for piece in pieces:
+        tape += [None] * piece if isinstance(piece, int) else piece
+    return Oracle(sender, tape, takeover).run()
+
+
+def as_tuple(event):
+    """An event of the parser in the oracle's form."""
+    kind = type(event).__name__
+    if kind == "Anomaly":
+        return "anomaly", event.kind, event.offset
+    if kind == "Control":
+        return (
+            CONTROL,
+            event.opcode,
+            event.payload,
+            event.length,
+            event.code,
+            event.after_close,
+            event.offset,
+        )
+    return (
+        MESSAGE,
+        event.opcode,
+        event.payload,
+        event.length,
+        event.compressed,
+        event.fragments,
+        event.after_close,
+        event.complete,
+        event.valid_utf8,
+        event.offset,
+    )
