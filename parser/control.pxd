@@ -9,8 +9,6 @@ from sockwarden.parser.workspace cimport Workspace
 
 
 cdef struct Control:
-    uint64_t length
-    uint64_t offset
     uint32_t key
     uint8_t opcode
     uint8_t size      # kept of the payload
@@ -30,6 +28,6 @@ cdef void control_payload(Control *self, Workspace *space, const Handler *handle
 # Octets of the payload that are lost.
 cdef void control_missing(Control *self) noexcept nogil
 
-# The frame is whole; `end`: the offset behind it.
-cdef void control_end(Control *self, const Handler *handler, Direction direction,
-                      uint64_t end) noexcept nogil
+# The frame is whole.
+cdef void control_end(Control *self, const Header *header, const Handler *handler,
+                      Direction direction) noexcept nogil

@@ -31,8 +31,6 @@ cdef inline bint may_be_sent(uint16_t code) noexcept nogil:
 
 
 cdef void control_begin(Control *self, const Header *header) noexcept nogil:
-    self.length = header.length
-    self.offset = header.offset
     self.key = header.key
     self.opcode = header.first & OPCODE
     self.size = 0
@@ -73,16 +71,17 @@ cdef void control_missing(Control *self) noexcept nogil:
     self.missing = self.faulty = True
 
 
-cdef void control_end(Control *self, const Handler *handler, Direction direction,
-                      uint64_t end) noexcept nogil:
+cdef void control_end(Control *self, const Header *header, const Handler *handler,
+                      Direction direction) noexcept nogil:
     cdef ControlEvent event
     if self.opcode == CLOSE and not self.faulty and (
-            self.length == 1 or self.length <= CONTROL_BYTES and self.reason.need):
-        handler.anomaly(handler.user, direction, INVALID_CLOSE_PAYLOAD, end - 1)
+            header.length == 1 or header.length <= CONTROL_BYTES and self.reason.need):
+        handler.anomaly(handler.user, direction, INVALID_CLOSE_PAYLOAD,
+                        header.offset + header.size + header.length - 1)
     event.payload = self.payload
     event.size = self.size
-    event.length = self.length
-    event.offset = self.offset
+    event.length = header.length
+    event.offset = header.offset
     event.code = code_of(self)
     event.opcode = self.opcode
     event.after_close = self.closed

@@ -286,8 +286,8 @@ cdef void end_frame(Frames *self, Workspace *space) noexcept nogil:
         messages_end(&self.messages, space, self.header.first & FIN, self.offset,
                      self.control.closed)
     elif is_known(opcode):
-        control_end(&self.control, self.messages.handler, <Direction>self.messages.direction,
-                    self.offset)
+        control_end(&self.control, &self.header, self.messages.handler,
+                    <Direction>self.messages.direction)
 
 
 cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept nogil:

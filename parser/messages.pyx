@@ -14,7 +14,7 @@ one withhold it: nothing can be told behind them.
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
-from sockwarden.parser.buffer cimport buffer_release, buffer_reserve
+from sockwarden.parser.buffer cimport buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
@@ -27,7 +27,7 @@ from sockwarden.parser.inflate cimport (
 from sockwarden.parser.masking cimport non_ascii, rotate, unmask
 from sockwarden.parser.utf8 cimport Utf8, utf8_feed
 from sockwarden.parser.workspace cimport (
-    SW_SCRATCH_BYTES, Workspace, workspace_lend, workspace_return)
+    SW_SCRATCH_BYTES, Workspace, workspace_grow, workspace_return)
 
 cdef enum:
     DIGEST_CONTEXT_BYTES = 256  # about what OpenSSL takes
@@ -53,7 +53,6 @@ cdef void begin_message(Messages *self, Workspace *space, const Header *header,
     self.withheld = self.cut = self.missing = self.hashing = False
     self.valid_utf8 = True
     memset(&self.utf8, 0, sizeof(Utf8))
-    workspace_lend(space, &self.kept)
     if self.limits.digest == DIGEST_ALL:
         self.hashing = digest_start(&self.digest)
     if compressed:
@@ -75,7 +74,8 @@ cdef uint8_t *place(Messages *self, Workspace *space, size_t *size) noexcept nog
     if not self.cut:
         if left:
             size[0] = <size_t>min(left, <uint64_t>min(size[0], <size_t>SW_SCRATCH_BYTES))
-            if buffer_reserve(&self.kept, self.kept.size + size[0]):
+            if (self.kept.size + size[0] <= self.kept.room
+                    or workspace_grow(space, &self.kept, self.kept.size + size[0])):
                 return self.kept.data + self.kept.size
         self.cut = True
         if self.limits.digest == DIGEST_CUT and not self.missing:

@@ -1,2 +1,8 @@
+def variants() -> tuple[str, ...]:
+    """What this processor can run, the best first."""
+
+def use(variant: str) -> None:
+    """Takes one of them from now on, in the whole process; the best one is taken at import."""
+
 def valid_prefix(*chunks: bytes) -> tuple[int, bool]:
     """How many octets some UTF-8 text can begin with, and whether all the chunks are such text."""

@@ -1,4 +1,5 @@
-"""Scalar validation, fast over runs of ASCII; see utf8.pxd.
+# distutils: sources = parser/simd/utf8_avx2.c parser/simd/utf8_avx512.c
+"""Vectors where the processor has them, and the scalar code that tells the octet; see utf8.pxd.
 
 RFC 3629 section 4, as the range of the second octet by the first:
 
@@ -10,8 +11,20 @@ RFC 3629 section 4, as the range of the second octet by the first:
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+cdef extern from "simd/utf8.h" nogil:
+    ctypedef size_t (*prefix_function "sw_utf8_fn")(const uint8_t *data, size_t size) noexcept
+    struct sw_utf8:
+        const char *name
+        int (*supported)()
+        prefix_function prefix
+    const sw_utf8 sw_utf8_avx2, sw_utf8_avx512
+
 cdef enum:
     HIGH_BITS = 0x8080808080808080
+    LEAST_VECTOR_BYTES = 16  # below, the scalar code is as fast
+
+# The vector kernel in use; NULL: none.
+cdef prefix_function PREFIX = NULL
 
 
 cdef inline bint lead(Utf8 *self, uint8_t octet) noexcept nogil:
@@ -36,7 +49,7 @@ cdef inline bint lead(Utf8 *self, uint8_t octet) noexcept nogil:
     return True
 
 
-cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nogil:
+cdef size_t scalar_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nogil:
     cdef size_t at = 0
     cdef uint64_t word
     cdef uint8_t octet
@@ -62,6 +75,41 @@ cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nog
     return at
 
 
+cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef size_t begun = 0, fine
+    if PREFIX == NULL or size < LEAST_VECTOR_BYTES:
+        return scalar_feed(self, data, size)
+    if self.need:
+        # The character that the last chunk left open.
+        begun = self.need
+        fine = scalar_feed(self, data, begun)
+        if fine < begun:
+            return fine
+    fine = begun + PREFIX(data + begun, size - begun)
+    return fine + scalar_feed(self, data + fine, size - fine)
+
+
+cdef dict kernels():
+    cdef const sw_utf8 *kernel
+    cdef const sw_utf8 *known[2]
+    known[0] = &sw_utf8_avx512
+    known[1] = &sw_utf8_avx2
+    found = {}
+    for kernel in known:
+        if kernel.supported():
+            found[kernel.name.decode()] = <size_t>kernel.prefix
+    return found | {"plain": 0}
+
+
+def variants():
+    return tuple(kernels())
+
+
+def use(variant):
+    global PREFIX
+    PREFIX = <prefix_function><size_t>kernels()[variant]
+
+
 def valid_prefix(*chunks: bytes):
     cdef Utf8 state = Utf8(0, 0, 0)
     cdef size_t total = 0, fine
@@ -71,3 +119,6 @@ def valid_prefix(*chunks: bytes):
         if fine < <size_t>len(chunk):
             return total, False
     return total, state.need == 0
+
+
+use(variants()[0])

@@ -26,8 +26,9 @@ ctypedef sw_workspace Workspace
 # This thread's.  NULL: no memory.
 cdef Workspace *workspace_get() noexcept nogil
 
-# An empty buffer for the next message: the thread's spare one, if there is one.
-cdef void workspace_lend(Workspace *self, Buffer *buffer) noexcept nogil
+# Room for `size` bytes in all, which have come: by the thread's spare buffer, unless it is far
+# larger, else by more memory.  False, and nothing changed: there is none.
+cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil
 
 # Takes the buffer of a finished message back: the larger one of two stays, up to a bound.
 cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil

@@ -8,8 +8,9 @@ whatever the number of connections, and no message costs an allocation.
 """
 
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
-from sockwarden.parser.buffer cimport Buffer, buffer_release
+from sockwarden.parser.buffer cimport Buffer, buffer_release, buffer_reserve
 
 cdef extern from "workspace.h" nogil:
     sw_workspace *sw_workspace_get()
@@ -17,6 +18,7 @@ cdef extern from "workspace.h" nogil:
 
 cdef enum:
     SPARE_BYTES = 4 << 20
+    SMALL_BYTES = 4096  # lent for any message
 
 if sw_workspace_setup():
     raise MemoryError("no thread-specific key left for the parser's scratch memory")
@@ -26,12 +28,18 @@ cdef Workspace *workspace_get() noexcept nogil:
     return sw_workspace_get()
 
 
-cdef void workspace_lend(Workspace *self, Buffer *buffer) noexcept nogil:
+cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil:
+    # A message may stay open for long: it does not get what it cannot use.
+    if self.spare_room < size or self.spare_room > SMALL_BYTES and self.spare_room // 4 > size:
+        return buffer_reserve(buffer, size)
+    if buffer.size:
+        memcpy(self.spare, buffer.data, buffer.size)
+    free(buffer.data)
     buffer.data = self.spare
     buffer.room = self.spare_room
-    buffer.size = 0
     self.spare = NULL
     self.spare_room = 0
+    return True
 
 
 cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:

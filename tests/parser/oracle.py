@@ -4,7 +4,8 @@ It sees the whole stream at once as a tape of octets, None for a missing one, an
 reads it from left to right.  `decode` returns what the parser is to tell, as tuples:
 
     ("anomaly", kind, offset)
-    ("message", opcode, payload, length, compressed, fragments, after_close, complete, valid, offset)
+    ("message", opcode, payload, length, compressed, fragments, after_close, complete, valid,
+     offset)
     ("control", opcode, payload, length, code, after_close, offset)
 """
 
@@ -14,11 +15,11 @@ from itertools import product
 MESSAGE, CONTROL = "message", "control"
 
 
-class EndOfTape(Exception):
+class EndOfTapeError(Exception):
     pass
 
 
-class Lost(Exception):
+class LostError(Exception):
     """Nothing says where the next frame begins."""
 
 
@@ -105,10 +106,10 @@ class Oracle:
 
     def octet(self):
         if self.at == len(self.tape):
-            raise EndOfTape
+            raise EndOfTapeError
         octet = self.tape[self.at]
         if octet is None:
-            raise Lost
+            raise LostError
         self.at += 1
         return octet
 
@@ -124,10 +125,10 @@ class Oracle:
         try:
             while self.at < len(self.tape):
                 self.frame()
-        except EndOfTape:
+        except EndOfTapeError:
             self.tell_truncated(self.at)
             return self.events
-        except Lost:
+        except LostError:
             self.lost()
             return self.events
         if self.message:
@@ -203,11 +204,11 @@ class Oracle:
             left = octets - n - 1
             if octets == 8 and n == 0 and length & 0x80:
                 self.tell("length_overflow", at)
-                raise Lost
+                raise LostError
             if opcode >= 8 and not told and length << 8 * left > 125:
                 told = True
                 self.tell("control_too_long", at)
-            if octets == 2 and n == 1 and length < 126 or octets == 8 and n == 5 and not length:
+            if (octets == 2 and n == 1 and length < 126) or (octets == 8 and n == 5 and not length):
                 self.tell("length_not_minimal", at)
         return masked, length
 
@@ -217,11 +218,11 @@ class Oracle:
         end = self.at + length
         while self.at < end:
             if self.at == len(self.tape):
-                raise EndOfTape
+                raise EndOfTapeError
             run = self.missing_run()
             if run:
                 if self.at + run > end:
-                    raise Lost
+                    raise LostError
                 self.tell("gap", self.at)
                 self.run_size = run
                 offset, self.at = self.at, self.at + run
@@ -332,7 +333,7 @@ class Oracle:
                     self.tell("invalid_close_payload", offset)
         if opcode == 8 and not missing and not faulty:
             whole = length <= 125 and not reason.pending
-            if length == 1 or length <= 125 and not whole:
+            if length == 1 or (length <= 125 and not whole):
                 self.tell("invalid_close_payload", self.at - 1)
         code = int.from_bytes(kept[:2], "big") if opcode == 8 and len(kept) >= 2 else None
         self.events.append((CONTROL, opcode, bytes(kept), length, code, self.closed, start))

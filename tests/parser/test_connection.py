@@ -1,0 +1,294 @@
+"""Both directions from the request line on: heads, order of arrival, positions, memory."""
+
+import pytest
+from wire import BINARY, CLOSE, KEY, TEXT, Deflater, frame
+
+from sockwarden.parser import Anomaly, ConnectionDecoder, Handshake, Message
+
+REQUEST = (
+    b"GET /chat HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+)
+ACCEPT = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+)
+RESPONSE = ACCEPT + b"\r\n"
+REFUSAL = b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"
+CLIENT = frame(TEXT, b"from the client", key=KEY)
+SERVER = frame(TEXT, b"from the server")
+
+
+class Conversation:
+    """Feeds a connection by direction, and keeps the positions."""
+
+    def __init__(self, **limits):
+        self.decoder = ConnectionDecoder(**limits)
+        self.position = {"c2s": 1000, "s2c": 1 << 40}
+        self.events = []
+
+    def say(self, direction, *pieces):
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                self.events += self.decoder.feed(direction, self.position[direction], piece)
+            self.position[direction] += piece if isinstance(piece, int) else len(piece)
+        return self
+
+    def end(self, *directions):
+        for direction in directions or ("c2s", "s2c"):
+            self.events += self.decoder.end(direction, self.position[direction])
+        return self
+
+    def messages(self):
+        return [(each.dir, each.payload) for each in self.events if isinstance(each, Message)]
+
+    def kinds(self):
+        return [(e.dir, e.kind, e.offset) for e in self.events if isinstance(e, Anomaly)]
+
+    def handshakes(self):
+        return [each for each in self.events if isinstance(each, Handshake)]
+
+
+BOTH = [("c2s", b"from the client"), ("s2c", b"from the server")]
+
+
+def test_a_handshake_and_a_message_each_way():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", RESPONSE)
+    talk.say("c2s", CLIENT).say("s2c", SERVER).end()
+    [handshake] = talk.handshakes()
+    assert (handshake.request, handshake.response) == (REQUEST, RESPONSE)
+    assert handshake.upgraded
+    assert talk.messages() == BOTH
+    assert talk.kinds() == []
+    assert [event.offset for event in talk.events[1:]] == [0, 0]
+
+
+def test_octet_by_octet():
+    talk = Conversation()
+    for direction, octets in (("c2s", REQUEST + CLIENT), ("s2c", RESPONSE + SERVER)):
+        for octet in octets:
+            talk.say(direction, bytes([octet]))
+    assert talk.messages() == BOTH
+    assert talk.handshakes() == [Handshake(REQUEST, RESPONSE)]
+
+
+def test_the_response_first():
+    talk = Conversation().say("s2c", RESPONSE + SERVER)
+    assert talk.events == []
+    talk.say("c2s", REQUEST + CLIENT)
+    assert sorted(talk.messages()) == BOTH
+    assert talk.handshakes() == [Handshake(REQUEST, RESPONSE)]
+
+
+def test_client_frames_before_the_response():
+    talk = Conversation().say("c2s", REQUEST, CLIENT[:5], CLIENT[5:])
+    assert talk.events == []
+    talk.say("s2c", RESPONSE)
+    assert talk.messages() == BOTH[:1]
+
+
+def test_client_frames_before_the_response_are_bounded():
+    talk = Conversation(head_bytes=512)
+    talk.say("c2s", REQUEST, frame(BINARY, bytes(2000), key=KEY), CLIENT).say("s2c", RESPONSE)
+    talk.say("c2s", CLIENT)
+    # 512 octets of the frame were kept, the rest and one more frame is a gap over a header.
+    assert talk.kinds() == [("c2s", "gap", 512), ("c2s", "truncated", 512)]
+    assert talk.messages() == []
+    lost = len(frame(BINARY, bytes(2000), key=KEY)) + len(CLIENT) - 512
+    assert talk.decoder.losses["c2s"] == (lost + len(CLIENT), 0)
+
+
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"]
+)
+def test_interim_responses_are_passed_over(interim):
+    talk = Conversation().say("c2s", REQUEST).say("s2c", interim + interim + RESPONSE + SERVER)
+    assert talk.handshakes()[0].response == RESPONSE
+    assert talk.messages() == BOTH[1:]
+
+
+EARLIER = [
+    (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/"),
+    (
+        b"POST / HTTP/1.1\r\nContent-Length: 25\r\n\r\nUpgrade: websocket\r\n\r\nGET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"a;x=1\r\n0123456789\r\n2\r\n\r\n\r\n0\r\nTrailer: x\r\n\r\n",
+    ),
+    (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1A\r\n"
+        + b"U" * 26
+        + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "response"), EARLIER)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_pipelined_requests_before_it(request_, response, size):
+    talk = Conversation()
+    for direction, octets in (
+        ("c2s", request_ * 2 + REQUEST + CLIENT),
+        ("s2c", response * 2 + RESPONSE + SERVER),
+    ):
+        talk.say(direction, *(octets[at : at + size] for at in range(0, len(octets), size)))
+    assert talk.handshakes() == [Handshake(REQUEST, RESPONSE)]
+    assert talk.messages() == BOTH
+
+
+def test_after_a_refusal_nothing_is_parsed():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", REFUSAL)
+    talk.say("c2s", CLIENT, REQUEST).say("s2c", RESPONSE, SERVER).end()
+    [handshake] = talk.events
+    assert handshake.status == 426
+    assert not handshake.upgraded
+
+
+def test_an_early_refusal_before_the_request_is_whole():
+    talk = Conversation().say("c2s", REQUEST[:50]).say("s2c", b"HTTP/1.1 400 Bad\r\n\r\n")
+    [handshake] = talk.events
+    assert (handshake.request, handshake.status) == (REQUEST[:50], 400)
+
+
+def test_no_response_at_all():
+    talk = Conversation().say("c2s", REQUEST).end("c2s")
+    assert talk.events == []
+    talk.end("s2c")
+    assert talk.events == [Handshake(REQUEST, b"")]
+
+
+def test_no_http_at_all():
+    talk = Conversation().say("c2s", b"\x16\x03\x01" * 40).say("s2c", b"SSH-2.0\r\n").end()
+    [handshake] = talk.events
+    assert handshake.status is None
+
+
+@pytest.mark.parametrize("limit", [100, 200])
+def test_long_heads_are_cut_and_read_to_their_end(limit):
+    talk = Conversation(head_bytes=limit)
+    long = RESPONSE[:-2] + b"X: " + b"y" * 5000 + b"\r\n\r\n"
+    talk.say("c2s", REQUEST, CLIENT).say("s2c", long, SERVER)
+    [handshake] = talk.handshakes()
+    assert (handshake.request, handshake.response) == (REQUEST[:limit], long[:limit])
+    assert talk.messages() == BOTH
+
+
+def test_octets_seen_already_are_ignored():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", RESPONSE)
+    talk.say("c2s", CLIENT)
+    talk.position["c2s"] -= len(CLIENT) + 100
+    talk.say("c2s", (REQUEST + CLIENT)[-len(CLIENT) - 100 :] + CLIENT)
+    assert talk.messages() == 2 * BOTH[:1]
+    assert talk.kinds() == []
+
+
+def test_a_gap_inside_a_payload():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", RESPONSE)
+    talk.say("s2c", SERVER[:7], 4, SERVER[11:] + SERVER)
+    assert talk.messages() == [("s2c", b"from \0\0\0\0server"), BOTH[1]]
+    assert talk.kinds() == [("s2c", "gap", 7), ("s2c", "truncated", 7)]
+
+
+def test_a_gap_in_a_head_loses_that_direction_only():
+    talk = Conversation().say("c2s", REQUEST[:40], 10, REQUEST[50:], CLIENT)
+    talk.say("s2c", RESPONSE, SERVER)
+    assert talk.handshakes() == [Handshake(REQUEST[:40], RESPONSE)]
+    assert talk.messages() == BOTH[1:]
+    assert talk.kinds() == [("c2s", "gap", 0)]
+
+
+def test_a_loss_at_the_end_shows():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", RESPONSE + SERVER, 30).end()
+    assert talk.messages() == BOTH[1:]
+    assert talk.kinds() == [("s2c", "gap", len(SERVER))]
+
+
+@pytest.mark.parametrize(
+    ("extension", "client", "server"),
+    [
+        (b"permessage-deflate", Deflater(), Deflater()),
+        (b"permessage-deflate; server_no_context_takeover", Deflater(), Deflater(15, True)),
+        (b"permessage-deflate; client_no_context_takeover", Deflater(15, True), Deflater()),
+        (
+            b'Permessage-Deflate ; server_max_window_bits = "10";client_max_window_bits=9',
+            Deflater(9),
+            Deflater(10),
+        ),
+        (b"x-other, permessage-deflate;client_max_window_bits=99", Deflater(), Deflater()),
+    ],
+)
+def test_extensions_of_each_direction(extension, client, server):
+    response = ACCEPT + b"Sec-WebSocket-Extensions: " + extension + b"\r\n\r\n"
+    talk = Conversation().say("c2s", REQUEST).say("s2c", response)
+    text = b"some words, the same words, " * 40
+    for _ in range(2):
+        talk.say("c2s", frame(TEXT, client(text), key=KEY, rsv=4))
+        talk.say("s2c", frame(TEXT, server(text), rsv=4))
+    assert talk.messages() == 2 * [("c2s", text), ("s2c", text)]
+
+
+def test_without_the_extension_rsv1_is_an_anomaly():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", RESPONSE)
+    talk.say("s2c", frame(TEXT, b"raw", rsv=4))
+    assert talk.kinds() == [("s2c", "rsv_bits", 0)]
+    assert talk.messages() == [("s2c", b"raw")]
+
+
+# --- memory ---
+
+
+def opened(extension=b""):
+    response = ACCEPT + extension + b"\r\n"
+    return Conversation().say("c2s", REQUEST).say("s2c", response)
+
+
+def test_an_idle_connection_costs_a_kibibyte():
+    talk = opened()
+    idle = talk.decoder.memory
+    assert idle <= 1024
+    talk.say("c2s", frame(TEXT, b"x" * 100_000, key=KEY)[:-1])
+    assert talk.decoder.memory > 100_000
+    talk.say("c2s", frame(TEXT, b"x" * 100_000, key=KEY)[-1:])
+    assert talk.decoder.memory == idle
+
+
+def test_a_declared_length_takes_no_memory():
+    talk = opened().say("s2c", frame(BINARY, b"few", length=1 << 20))
+    assert talk.decoder.memory < 2048
+
+
+def test_a_small_open_message_holds_no_large_buffer():
+    talk = opened()
+    for octets in (frame(BINARY, bytes(100_000)), frame(BINARY, b"few")):
+        talk.say("s2c", octets[:-1])
+        assert talk.decoder.memory < 2 * len(octets) + 2048
+        talk.say("s2c", octets[-1:])
+
+
+def test_contexts_cost_their_windows_from_the_first_message_on():
+    talk = opened(b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n")
+    idle = talk.decoder.memory
+    talk.say("s2c", frame(TEXT, Deflater(10)(b"x" * 5000), rsv=4))
+    assert idle < talk.decoder.memory < idle + (1 << 10) + 8192
+
+
+def test_without_takeover_no_context_stays():
+    talk = opened(b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n")
+    idle = talk.decoder.memory
+    talk.say("s2c", frame(TEXT, Deflater(15, True)(b"x" * 5000), rsv=4))
+    assert talk.decoder.memory == idle
+
+
+def test_heads_take_no_more_than_their_bound():
+    talk = Conversation(head_bytes=4096)
+    talk.say("c2s", REQUEST[:-2], *(b"X: yyyyyyyyyyyyyyyyy\r\n" for _ in range(5000)))
+    talk.say("s2c", b"HTTP/1.1 101 X", b"z" * 100_000)
+    assert talk.decoder.memory < 1024 + 2 * 8192
+
+
+def test_a_withheld_message_is_counted():
+    talk = opened(b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    talk.say("s2c", frame(TEXT, b"\xff\xff\xff\xff", rsv=4), frame(CLOSE))
+    assert talk.kinds() == [("s2c", "inflate_error", 0)]
+    assert talk.decoder.losses == {"c2s": (0, 0), "s2c": (0, 1)}

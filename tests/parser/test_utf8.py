@@ -1,0 +1,82 @@
+"""UTF-8 at the earliest octet, by every kernel (RFC 3629 section 4)."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import Text
+
+from sockwarden.parser import utf8
+
+BAD = [
+    b"\x80", b"\xbf", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80",
+    b"\xf0\x8f\xbf\xbf",
+    b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xff", b"\xc3a", b"\xe2\x82a", b"\xf0\x9f\x98a",
+    b"\xc3\xc3", b"\xe2\x82\xe2", b"\xc3\xa9\x80",
+]  # fmt: skip
+GOOD = ["a", "\u00e9", "\u0800", "\ud7ff", "\ue000", "\uffff", "\U00010000", "\U0010ffff"]
+BAD_AT = [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 1, 2, 3, 1, 2, 2]
+
+
+@pytest.fixture(params=utf8.variants(), autouse=True)
+def variant(request):
+    utf8.use(request.param)
+    yield request.param
+    utf8.use(utf8.variants()[0])
+
+
+def earliest(octets):
+    text = Text()
+    for at in range(len(octets)):
+        try:
+            text.decode(octets[at : at + 1])
+        except UnicodeError:
+            return at, False
+    return len(octets), not text.pending
+
+
+@pytest.mark.parametrize(
+    "before", [0, 1, 2, 3, 15, 29, 30, 31, 32, 33, 61, 62, 63, 64, 65, 127, 128]
+)
+@pytest.mark.parametrize("after", [0, 1, 70])
+def test_bad_sequences_in_every_place_of_a_block(before, after):
+    for sequence, at in zip(BAD, BAD_AT, strict=True):
+        octets = b"a" * before + sequence + b"a" * after
+        assert utf8.valid_prefix(octets) == (before + at, False), sequence
+
+
+@pytest.mark.parametrize("before", range(70))
+def test_good_characters_in_every_place(before):
+    for character in GOOD:
+        octets = b"a" * before + character.encode() * 9
+        assert utf8.valid_prefix(octets) == (len(octets), True)
+        assert utf8.valid_prefix(octets[:before], octets[before:]) == (len(octets), True)
+
+
+# The kernel stays the same for all examples of one test.
+@given(
+    st.text(alphabet="a\u00e9\u20ac\U0001f600", max_size=150),
+    st.integers(0, 160),
+    st.integers(0, 255),
+)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_one_octet_changed_and_cut_anywhere(text, at, octet):
+    octets = bytearray(text.encode())
+    if octets:
+        octets[at % len(octets)] = octet
+    expected = earliest(bytes(octets))
+    assert utf8.valid_prefix(bytes(octets)) == expected
+    assert utf8.valid_prefix(bytes(octets[:at]), bytes(octets[at:])) == expected
+
+
+def test_all_characters():
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)])).encode()
+    assert utf8.valid_prefix(everything) == (len(everything), True)
+
+
+def test_all_pairs_of_octets_then_more():
+    for first in range(256):
+        for second in range(256):
+            octets = bytes([first, second]) + b"\x80" * 20
+            assert utf8.valid_prefix(octets) == earliest(octets)
