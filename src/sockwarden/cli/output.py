@@ -31,8 +31,9 @@ _STYLES = {
     "critical": "bold white on red",
 }
 # Narrower terminals go without these columns.
-_PATH_WIDTH = 120
-_SOURCE_WIDTH = 90
+_WIDTHS = {"SOURCE": 90, "ID": 116, "PATH": 140}
+# An attacker's long path must not push the evidence off the line.
+_LONGEST = {"HOST": 24, "RULE": 36, "SOURCE": 45, "PATH": 32}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -153,11 +154,10 @@ def table(*columns: str, elastic: Sequence[str] = (), right: Sequence[str] = ())
 
 def alert_table(alerts: Iterable[StoredAlert], width: int) -> Table:
     columns = ["TIME", "LEVEL", "HOST", "RULE"]
-    if width >= _SOURCE_WIDTH:
-        columns.append("SOURCE")
-    if width >= _PATH_WIDTH:
-        columns.append("PATH")
+    columns += [name for name, least in _WIDTHS.items() if width >= least]
     made = table(*columns, "EVIDENCE", elastic=["EVIDENCE"])
+    if "ID" not in columns:
+        made.caption = "ids, for `alerts show`: with --json or in a wider terminal"
     now_ns = time.time_ns()
     for stored in alerts:
         cells = _cells(stored, now_ns)
@@ -181,7 +181,8 @@ def _cells(stored: StoredAlert, now_ns: int) -> dict[str, Text]:
     alert = stored.alert
     level = level_name(alert.rule.level)
     count = f" (x{alert.count})" if alert.count > 1 else ""
-    return {
+    cells = {
+        "ID": Text(safe(alert.id), style="dim"),
         "TIME": Text(times.short(alert.time.ToNanoseconds(), now_ns), style="dim"),
         "LEVEL": Text(level, style=_STYLES.get(level, "")),
         "HOST": Text(safe(alert.agent)),
@@ -190,6 +191,9 @@ def _cells(stored: StoredAlert, now_ns: int) -> dict[str, Text]:
         "PATH": Text(safe(alert.connection.path)),
         "EVIDENCE": Text(safe(alert.evidence)),
     }
+    for name, longest in _LONGEST.items():
+        cells[name].truncate(longest, overflow="ellipsis")
+    return cells
 
 
 def alert_sheet(stored: StoredAlert) -> Table:
