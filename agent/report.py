@@ -5,6 +5,7 @@ each.  JSON lines are the reports of agent/alert.py as they are.  The lines for 
 pass on what a hostile peer wrote as it is: control characters are shown escaped.
 """
 
+import uuid
 from collections.abc import Callable, Collection
 from typing import BinaryIO, Final, Protocol
 
@@ -26,6 +27,7 @@ from sockwarden.agent.sink import Sink
 
 TYPES: Final = ("connection", "message", "control", "anomaly", "alert", "counters")
 
+_NAMESPACE: Final = uuid.UUID("5a3b8f6e-4a2c-4f0e-9a1d-3c7e2b8d6f10")
 _ARROWS: Final = {"c2s": "→", "s2c": "←", None: " "}
 _OPCODES: Final = {1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _STYLES: Final = {
@@ -71,7 +73,12 @@ class _Selected:
 
     def alert(self, report: Alert) -> None:
         self.alerts += 1
-        self._report(report)
+        self._report(report if report.id else self._identified(report))
+
+    def _identified(self, alert: Alert) -> Alert:
+        """No spool numbered it: an identity that another run over the same input repeats."""
+        seed = msgspec.json.encode((self.alerts, alert)).decode()
+        return msgspec.structs.replace(alert, id=str(uuid.uuid5(_NAMESPACE, seed)))
 
     def counters(self, report: Counters) -> None:
         self._report(report)
@@ -106,6 +113,10 @@ class Columns(_Selected):
     def __init__(self, console: Console, only: Collection[str] | None = None) -> None:
         super().__init__(only)
         self._console = console
+        # rich reads its tables of characters at the first line, and a process that gives up
+        # its rights may not find them any more.
+        with console.capture():
+            console.print(_row(1, "c2s", "→", "é 你", "bold"))
 
     def _write(self, report: Report) -> None:
         self._console.print(_LINES[type(report)](report), soft_wrap=True, highlight=False)
