@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from sockwarden.agent.rules.engine import FACTS, RuleSet
+from sockwarden.agent.rules.engine import RuleSet
+from sockwarden.agent.rules.facts import FACTS
 from sockwarden.agent.rules.judge import FieldJudge
 from sockwarden.agent.rules.model import (
     And,

@@ -7,6 +7,7 @@ stands in `Scratch` and `State`.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from sockwarden.agent.rules.detectors.window cimport Window
+from sockwarden.agent.rules.facts cimport Facts
 from sockwarden.agent.rules.pattern cimport Expression
 from sockwarden.agent.rules.program cimport Decoding, Feed, Program, Step
 from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
@@ -14,24 +15,6 @@ from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
 cdef enum:
     MAX_HITS = 32  # of one message; more are counted in Verdict.dropped
     MAX_VIEWS = 32
-
-
-# The fields of a message-category rule, beside the payload itself.
-cdef struct Facts:
-    uint64_t time_ns
-    uint64_t length            # true length of the payload, inflated
-    uint64_t wire_length       # before inflation
-    uint64_t age_ns            # of the connection
-    uint64_t messages          # of this direction so far, this one included
-    uint64_t connection_bytes  # payload bytes of this direction so far, inflated
-    uint32_t fragments
-    uint8_t direction          # parser.events.Direction
-    uint8_t opcode             # TEXT, BINARY; CLOSE, PING, PONG for control frames
-    bint compressed
-    bint after_close
-    bint complete
-    bint tls
-    bint loopback              # both ends are on loopback
 
 
 cdef struct Hit:

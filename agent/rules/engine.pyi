@@ -1,10 +1,9 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sockwarden.agent.rules.compile import Plan
 from sockwarden.agent.rules.detectors.window import Windows
 from sockwarden.agent.rules.model import AnyRule, RuleHit
-
-FACTS: tuple[str, ...]
+from sockwarden.agent.rules.session import Session
 
 class RuleSet:
     """Made by `compile.compile_rules` from its plan."""
@@ -34,16 +33,3 @@ class RuleSet:
         time_ns: int = 0,
     ) -> list[RuleHit]:
         """Hits of one anomaly of a connection; `fields` as for its handshake, and `offset`."""
-
-class Session:
-    """One connection's messages, judged from Python.  For one thread at a time."""
-
-    rules: RuleSet
-    def __init__(self, rules: RuleSet) -> None: ...
-    def judge(self, payload: bytes, **facts: int) -> list[RuleHit]:
-        """Hits of the next message; what `facts` leaves out is a plain whole text message."""
-    @property
-    def dropped(self) -> int:
-        """Hits of the last message beyond MAX_HITS."""
-    def count(self, messages: Sequence[bytes], **facts: int) -> int:
-        """How many hits the messages have in all; holds the GIL only to begin and end."""

@@ -23,8 +23,8 @@ from libc.string cimport memchr, memcmp, memset
 from sockwarden.agent.decode import decoders
 from sockwarden.agent.decode.decoder cimport Decoder
 from sockwarden.agent.rules.detectors.window cimport Window, window_add
-from sockwarden.agent.rules.model import RuleHit
-from sockwarden.agent.rules.pattern cimport Expression, Pattern, Span, find
+from sockwarden.agent.rules.facts cimport Facts, fact_value
+from sockwarden.agent.rules.pattern cimport Expression, Pattern, Span, compile_database, find
 from sockwarden.agent.rules.program cimport (
     AND,
     EQ,
@@ -40,14 +40,9 @@ from sockwarden.agent.rules.program cimport (
     Step,
 )
 from sockwarden.agent.rules.vectorscan cimport (
-    HS_FLAG_SINGLEMATCH,
-    HS_MODE_BLOCK,
     HS_SUCCESS,
     hs_alloc_scratch,
-    hs_compile_error_t,
-    hs_compile_multi,
     hs_database_t,
-    hs_free_compile_error,
     hs_free_database,
     hs_free_scratch,
     hs_scan,
@@ -61,57 +56,7 @@ cdef enum:
     SCAN_MAX_BYTES = 0xFFFFFFFF  # of the payload: Vectorscan's lengths are 32 bits
     COUNT_MAX = 0xFFFFFFFF       # of Hit.count
 
-cdef uint64_t NS_PER_MS = 1_000_000
-
-# Names of the facts that rules may ask for; `fact_value` knows them by their place here.
-FACTS = (
-    "direction",
-    "opcode",
-    "length",
-    "wire_length",
-    "fragments",
-    "inflate_ratio",
-    "compressed",
-    "after_close",
-    "complete",
-    "tls",
-    "loopback",
-    "messages",
-    "connection_bytes",
-    "age_ms",
-)
-
 _identities = itertools.count(1)
-
-
-cdef uint64_t fact_value(const Facts *facts, int fact) noexcept nogil:
-    if fact == 0:
-        return facts.direction
-    if fact == 1:
-        return facts.opcode
-    if fact == 2:
-        return facts.length
-    if fact == 3:
-        return facts.wire_length
-    if fact == 4:
-        return facts.fragments
-    if fact == 5:
-        return facts.length // facts.wire_length if facts.wire_length else 0
-    if fact == 6:
-        return facts.compressed
-    if fact == 7:
-        return facts.after_close
-    if fact == 8:
-        return facts.complete
-    if fact == 9:
-        return facts.tls
-    if fact == 10:
-        return facts.loopback
-    if fact == 11:
-        return facts.messages
-    if fact == 12:
-        return facts.connection_bytes
-    return facts.age_ns // NS_PER_MS
 
 
 cdef inline bint compare(uint64_t left, uint8_t operator, uint64_t right) noexcept nogil:
@@ -191,33 +136,6 @@ cdef uint32_t *copy_numbers(object numbers) except NULL:
     for i, number in enumerate(numbers):
         copy[i] = number
     return copy
-
-
-cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL:
-    """One database that says which of the numbered patterns match, and not where."""
-    cdef hs_database_t *database = NULL
-    cdef hs_compile_error_t *error = NULL
-    cdef size_t count = len(numbers)
-    cdef const char **expressions = <const char **> zeroed(count, sizeof(char *))
-    cdef unsigned int *flags = <unsigned int *> zeroed(count, sizeof(int))
-    cdef unsigned int *ids = <unsigned int *> zeroed(count, sizeof(int))
-    cdef Pattern pattern
-    texts = [patterns[number].regex.encode() for number in numbers]
-    for i, number in enumerate(numbers):
-        pattern = patterns[number]
-        expressions[i] = <bytes> texts[i]
-        flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
-        ids[i] = number
-    status = hs_compile_multi(expressions, flags, ids, count, HS_MODE_BLOCK, NULL, &database,
-                              &error)
-    free(expressions)
-    free(flags)
-    free(ids)
-    if status != HS_SUCCESS:
-        reason = (<bytes> error.message).decode(errors="replace")
-        hs_free_compile_error(error)
-        raise ValueError(f"the patterns of all rules do not compile together: {reason}")
-    return database
 
 
 cdef class RuleSet:
@@ -503,11 +421,12 @@ cdef class RuleSet:
 
     def session(self):
         """A thread's scratch and a connection's state, for use from Python."""
+        from sockwarden.agent.rules.session import Session
         return Session(self)
 
     def judge(self, bytes payload, **facts):
         """Hits of one message that stands alone.  Facts by their names in `Facts`."""
-        return Session(self).judge(payload, **facts)
+        return self.session().judge(payload, **facts)
 
     def judge_handshake(self, fields, windows=None, *, time_ns=0):
         """Hits of one handshake, by the names in `fields.HANDSHAKE`.
@@ -519,92 +438,3 @@ cdef class RuleSet:
     def judge_anomaly(self, kind, direction, fields, windows=None, *, time_ns=0):
         """Hits of one anomaly of a connection; `fields` as for its handshake, and `offset`."""
         return self.judge_fields.anomaly(kind, direction, fields, windows, time_ns)
-
-
-cdef class Session:
-    """One connection's messages, judged from Python.  For one thread at a time."""
-
-    cdef readonly RuleSet rules
-    cdef Scratch *scratch
-    cdef State *state
-    cdef Verdict verdict
-
-    def __cinit__(self, RuleSet rules not None):
-        self.rules = rules
-        self.scratch = rules.scratch_new()
-
-    def __dealloc__(self):
-        if self.rules is not None:
-            self.rules.scratch_free(self.scratch)
-            self.rules.state_free(self.state)
-
-    def judge(self, bytes payload, **facts):
-        """Hits of the next message; what `facts` leaves out is a plain whole text message."""
-        cdef Facts given = make_facts(len(payload), facts)
-        cdef const uint8_t *text = payload
-        cdef size_t size = len(payload)
-        with nogil:
-            self.rules.judge_message(self.scratch, &self.state, &given, text, size,
-                                     &self.verdict)
-        return [self.describe(&self.verdict.hits[i]) for i in range(self.verdict.count)]
-
-    @property
-    def dropped(self):
-        """Hits of the last message beyond MAX_HITS."""
-        return self.verdict.dropped
-
-    def count(self, messages, **facts):
-        """How many hits the messages have in all; holds the GIL only to begin and end."""
-        cdef size_t number = len(messages)
-        cdef const uint8_t **texts = <const uint8_t **> zeroed(number, sizeof(void *))
-        cdef size_t *sizes = <size_t *> zeroed(number, sizeof(size_t))
-        cdef Facts given = make_facts(0, facts)
-        cdef uint64_t hits = 0
-        cdef size_t i
-        kept = [bytes(message) for message in messages]
-        for i in range(number):
-            texts[i] = <const uint8_t *> <bytes> kept[i]
-            sizes[i] = len(kept[i])
-        with nogil:
-            for i in range(number):
-                given.length = given.wire_length = sizes[i]
-                self.rules.judge_message(self.scratch, &self.state, &given, texts[i], sizes[i],
-                                         &self.verdict)
-                hits += self.verdict.count + self.verdict.dropped
-        free(texts)
-        free(sizes)
-        return hits
-
-    cdef object describe(self, const Hit *hit):
-        cdef size_t size
-        cdef const uint8_t *text = self.rules.view(self.scratch, hit.view, &size)
-        evidence = text[hit.start:hit.end] if hit.end > hit.start else b""
-        return RuleHit(
-            rule=self.rules.rules[hit.rule],
-            evidence=evidence.decode(errors="backslashreplace"),
-            count=hit.count,
-            view=self.rules.views[hit.view],
-        )
-
-
-cdef Facts make_facts(size_t size, dict given):
-    """A whole, plain text message of a client, but for what is given."""
-    cdef Facts facts
-    memset(&facts, 0, sizeof(Facts))
-    facts.time_ns = given.pop("time_ns", 0)
-    facts.length = given.pop("length", size)
-    facts.wire_length = given.pop("wire_length", facts.length)
-    facts.age_ns = given.pop("age_ns", 0)
-    facts.messages = given.pop("messages", 1)
-    facts.connection_bytes = given.pop("connection_bytes", facts.length)
-    facts.fragments = given.pop("fragments", 1)
-    facts.direction = given.pop("direction", 0)
-    facts.opcode = given.pop("opcode", 1)
-    facts.compressed = given.pop("compressed", False)
-    facts.after_close = given.pop("after_close", False)
-    facts.complete = given.pop("complete", True)
-    facts.tls = given.pop("tls", False)
-    facts.loopback = given.pop("loopback", False)
-    if given:
-        raise TypeError(f"no such facts: {', '.join(sorted(given))}")
-    return facts

@@ -124,7 +124,7 @@ class FieldJudge:
         for entry in value if isinstance(value, list | tuple) else [value]:
             if entry is None:
                 continue
-            text = str(entry).encode(errors="surrogateescape")
+            text = _octets(str(entry))
             span = pattern.search(text)
             if span is not None:
                 return text[span[0] : span[1]].decode(errors="backslashreplace")
@@ -149,6 +149,14 @@ class FieldJudge:
 
         visit(condition)
         return " ".join(f"{name}={text}" for name, text in found.items())[:EVIDENCE_MAX_CHARACTERS]
+
+
+def _octets(text: str) -> bytes:
+    """The parser shows the octets of a head as Latin-1; patterns are of octets."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogateescape")
 
 
 def _address(value: object) -> str | None:

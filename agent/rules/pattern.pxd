@@ -28,3 +28,6 @@ cdef class Pattern:
 # `scratch` must have been allocated for the expression's database too.
 cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
                size_t size, Verify verify, double parameter, Span *span) noexcept nogil
+
+# One database that says which of the numbered patterns match, and not where.
+cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL

@@ -8,17 +8,21 @@ stall the agent: nothing here uses Python's `re`.  Patterns are of bytes; `i` fo
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 
 from sockwarden.agent.rules.vectorscan cimport (
     HS_FLAG_CASELESS,
     HS_FLAG_DOTALL,
     HS_FLAG_MULTILINE,
+    HS_FLAG_SINGLEMATCH,
     HS_FLAG_SOM_LEFTMOST,
     HS_MODE_BLOCK,
     HS_SUCCESS,
     hs_alloc_scratch,
     hs_compile,
     hs_compile_error_t,
+    hs_compile_multi,
+    hs_database_t,
     hs_free_compile_error,
     hs_free_database,
     hs_free_scratch,
@@ -126,3 +130,34 @@ cdef class Pattern:
         if find(&self.expression, self.scratch, text, len(text), NULL, 0.0, &span):
             return span.start, span.end
         return None
+
+
+cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL:
+    """One database that says which of the numbered patterns match, and not where."""
+    cdef hs_database_t *database = NULL
+    cdef hs_compile_error_t *error = NULL
+    cdef size_t count = len(numbers)
+    cdef const char **expressions = <const char **> malloc(count * sizeof(char *))
+    cdef unsigned int *flags = <unsigned int *> malloc(count * sizeof(int))
+    cdef unsigned int *ids = <unsigned int *> malloc(count * sizeof(int))
+    cdef Pattern pattern
+    cdef size_t i
+    cdef list texts = [patterns[number].regex.encode() for number in numbers]
+    try:
+        if expressions is NULL or flags is NULL or ids is NULL:
+            raise MemoryError
+        for i in range(count):
+            pattern = patterns[numbers[i]]
+            expressions[i] = <bytes> texts[i]
+            flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
+            ids[i] = numbers[i]
+        if hs_compile_multi(expressions, flags, ids, count, HS_MODE_BLOCK, NULL, &database,
+                            &error) != HS_SUCCESS:
+            reason = (<bytes> error.message).decode(errors="replace")
+            hs_free_compile_error(error)
+            raise ValueError(f"the patterns of all rules do not compile together: {reason}")
+    finally:
+        free(expressions)
+        free(flags)
+        free(ids)
+    return database

@@ -29,7 +29,7 @@ cdef enum Operator:
 # One step of a condition in postfix order.
 cdef struct Step:
     uint8_t kind               # StepKind
-    uint8_t fact               # index into engine.FACTS
+    uint8_t fact               # index into facts.FACTS
     uint8_t operator           # Operator
     uint32_t pattern
     uint64_t value

@@ -42,7 +42,7 @@ def fires(make):
         ({"host|fieldref": "origin_host"}, {"host": "A", "origin_host": "a"}, True),
         ({"host|fieldref": "origin_host"}, {"host": "none"}, False),
         ({"path|re": "^/a+$"}, {"path": "/aaa"}, True),
-        ({"target|contains": "\u00e9"}, {"target": "/caf\u00e9"}, True),
+        ({"target|contains": "\u00e9"}, {"target": "/caf\u00c3\u00a9"}, True),
     ],
 )
 def test_handshake_fields(fires, test, fields, expected):
@@ -61,7 +61,9 @@ def test_evidence_names_fields_and_what_was_found(make):
     assert hit.evidence == "origin=evil status=101 upgraded=True"
 
 
-def test_text_that_is_no_unicode_is_searched_as_bytes(fires):
+def test_text_that_is_not_latin_1_is_searched_too(fires):
+    assert fires({"path|contains": "admin"}, {"path": "/\u20ac/admin"})
+    assert fires({"path|contains": "\u20ac"}, {"path": "/\u20ac/admin"})
     assert fires({"path|contains": "admin"}, {"path": "/\udcff/admin"})
 
 
