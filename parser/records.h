@@ -32,7 +32,12 @@
 #define SW_S32 int32_t
 #endif
 
-enum sw_kind { SW_OPEN = 1, SW_DATA = 2, SW_CLOSE = 3 };
+enum sw_kind {
+    SW_OPEN = 1,
+    SW_DATA = 2,
+    SW_CLOSE = 3,
+    SW_EXIT = 4, /* `process` has ended, and with it all its connections; no data */
+};
 
 /* As the observed process sees it. */
 enum sw_flow { SW_READ = 0, SW_WRITE = 1 };

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "records.h" nogil:
-    enum sw_kind: SW_OPEN, SW_DATA, SW_CLOSE
+    enum sw_kind: SW_OPEN, SW_DATA, SW_CLOSE, SW_EXIT
     enum sw_flow: SW_READ, SW_WRITE
     enum sw_source: SW_SOCKET, SW_OPENSSL, SW_GNUTLS, SW_NSS, SW_FILE
     enum sw_role: SW_UNKNOWN, SW_SERVER, SW_CLIENT

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Who moved these bytes, and over which socket: the kernel's own structures, at offsets that
+ * BTF told (agent/probe/btf.py; OFFSET_struct_field).
+ */
+
+static __always_inline u64 load_u64(u64 address)
+{
+    u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    return value;
+}
+
+static __always_inline u32 load_u32(u64 address)
+{
+    u32 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    return value;
+}
+
+static __always_inline u16 load_u16(u64 address)
+{
+    u16 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    return value;
+}
+
+static __always_inline u64 process_start_ns(void)
+{
+    u64 leader = load_u64(bpf_get_current_task() + OFFSET_task_struct_group_leader);
+    return load_u64(leader + OFFSET_task_struct_start_boottime);
+}
+
+/* A process id alone may be another process's tomorrow, and execve(2) closes descriptors that
+ * no close(2) is seen of: the start time and the count of executions make it one. */
+static __always_inline u64 process_key(void)
+{
+    u32 tgid = bpf_get_current_pid_tgid() >> 32;
+    u64 leader = load_u64(bpf_get_current_task() + OFFSET_task_struct_group_leader);
+    u64 start = load_u64(leader + OFFSET_task_struct_start_boottime);
+    u32 executions = load_u32(leader + OFFSET_task_struct_self_exec_id);
+    return (u64)tgid << 32 | (u32)((start >> 16) ^ (executions << 24));
+}
+
+enum { S_IFMT_ = 0170000, S_IFSOCK_ = 0140000 };
+
+/* The struct sock behind a descriptor of the current process; 0: not a socket. */
+static __always_inline u64 sock_of(s32 fd)
+{
+    u64 files = load_u64(bpf_get_current_task() + OFFSET_task_struct_files);
+    u64 table = load_u64(files + OFFSET_files_struct_fdt);
+    if (fd < 0 || (u32)fd >= load_u32(table + OFFSET_fdtable_max_fds))
+        return 0;
+    u64 file = load_u64(load_u64(table + OFFSET_fdtable_fd) + 8 * (u64)(u32)fd);
+    if (!file)
+        return 0;
+    u64 inode = load_u64(file + OFFSET_file_f_inode);
+    if ((load_u16(inode + OFFSET_inode_i_mode) & S_IFMT_) != S_IFSOCK_)
+        return 0;
+    u64 socket = load_u64(file + OFFSET_file_private_data);
+    return load_u64(socket + OFFSET_socket_sk);
+}
+
+enum { AF_UNIX_ = 1, AF_INET_ = 2, AF_INET6_ = 10 };
+
+/* Fills in the addresses of both ends.  An IPv4 connection of an IPv6 socket is IPv4. */
+static __always_inline void name_ends(struct sw_open *open, u64 sock)
+{
+    u16 family = load_u16(sock + OFFSET_sock_common_skc_family);
+    if (family == AF_UNIX_)
+        open->family = SW_UNIX;
+    if (family != AF_INET_ && family != AF_INET6_)
+        return;
+    open->local_port = load_u16(sock + OFFSET_sock_common_skc_num);
+    open->remote_port = __builtin_bswap16(load_u16(sock + OFFSET_sock_common_skc_dport));
+    if (family == AF_INET6_) {
+        bpf_probe_read_kernel(open->local, 16,
+                              (void *)(sock + OFFSET_sock_common_skc_v6_rcv_saddr));
+        bpf_probe_read_kernel(open->remote, 16, (void *)(sock + OFFSET_sock_common_skc_v6_daddr));
+        u32 *words = (u32 *)open->remote;
+        if (words[0] || words[1] || words[2] != __builtin_bswap32(0xffff)) {
+            open->family = SW_IPV6;
+            return;
+        }
+        __builtin_memset(open->local, 0, 16);
+        __builtin_memset(open->remote, 0, 16);
+    }
+    open->family = SW_IPV4;
+    *(u32 *)open->local = load_u32(sock + OFFSET_sock_common_skc_rcv_saddr);
+    *(u32 *)open->remote = load_u32(sock + OFFSET_sock_common_skc_daddr);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * What the programs remember.  Sizes come as -D definitions (agent/probe/compile.py).
+ */
+#include <asm/unistd.h>
+#include <linux/ptrace.h>
+
+#include "records.h"
+
+enum { FLOW_NONE = 2, PASSING_BYTES = 4096 };
+
+/* A process until it ends or executes another program, and one of its descriptors or SSL
+ * objects. */
+struct who {
+    u64 process;
+    u64 handle;
+};
+
+enum state {
+    LEARNING = 0, /* fewer than four bytes seen: cannot tell yet */
+    HTTP = 1,     /* may ask for a WebSocket at any request */
+    ASKED = 2,    /* asked; the response has not said yes or no */
+    OPEN = 3,     /* 101: every byte is passed on */
+    REFUSED = 4,  /* the next bytes are passed on, then HTTP */
+};
+
+struct connection {
+    u64 number;        /* of the last WebSocket asked for; 0: none yet */
+    u64 position[2];   /* bytes so far, by enum sw_flow */
+    u64 sock;          /* the kernel's struct sock; 0: not known */
+    u64 stash_start;   /* position of the stash's first byte */
+    u32 generation;
+    u32 stashed;       /* bytes of the request at hand that are in the stash */
+    u32 passing[2];    /* REFUSED: bytes still passed on, by flow */
+    s32 fd;
+    u8 state;
+    u8 requester;      /* the flow that requests come on */
+    u8 last_flow;
+    u8 source;         /* enum sw_source */
+    u8 muted;          /* user space asked for no more of it */
+    u8 overflowed;     /* the request at hand is longer than the stash */
+    u8 status_seen;    /* bytes in `status` */
+    u8 interim;        /* a 1xx response came already */
+    u8 status[16];     /* the first bytes of the response */
+};
+
+/* One call that has moved bytes, for the programs that share the work by tail calls. */
+struct call {
+    struct who who;
+    u64 buffer;    /* of one buffer, or of the vector's entry at hand */
+    u64 left;      /* bytes of `buffer` not yet passed on */
+    u64 total;     /* bytes of the call not yet passed on, all buffers */
+    u64 limit;     /* bytes that may still be passed on */
+    u64 position;
+    u64 vector;    /* the next struct iovec; 0: none */
+    u32 entries;   /* from there on */
+    u32 searched;  /* where the search for the header goes on */
+    u8 flow;
+    u8 source;
+    u8 decoys;     /* lines "Upgrade:" without "websocket" */
+};
+
+/* The head of a request, until it is known whether it asks for a WebSocket. */
+enum { STASH_BYTES = 16384, STASH_STEP = 4096 };
+struct stash {
+    u8 data[STASH_BYTES + STASH_STEP];
+};
+
+/* A call into a TLS library that has not returned. */
+struct tls_call {
+    u64 ssl;
+    u64 buffer;
+    u64 size_pointer; /* of the _ex functions; else 0 */
+    u8 flow;
+};
+
+enum ignored { NOT_HTTP = 1, TLS_RECORDS = 2 };
+
+BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
+BPF_PERCPU_ARRAY(counters, u64, SW_COUNTER_COUNT);
+BPF_PERCPU_ARRAY(written_since_wake, u64, 1);
+BPF_HASH(connections, struct who, struct connection, CONNECTIONS);
+BPF_TABLE("lru_hash", struct who, struct stash, stashes, STASHES);
+BPF_ARRAY(empty_stash, struct stash, 1);
+BPF_TABLE("lru_hash", struct who, u8, ignored, IGNORED);
+BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);     /* by thread */
+BPF_HASH(excluded, u32, u8, 64);                           /* process ids of our own */
+BPF_TABLE("lru_hash", struct who, s32, ssl_descriptors, CONNECTIONS);
+BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, CALLS); /* by thread */
+BPF_TABLE("lru_hash", u64, u8, websocket_processes, CONNECTIONS);
+BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS);  /* by thread */
+
+enum jump { JUMP_GATE = 0, JUMP_SEARCH, JUMP_TOKEN, JUMP_BEGIN, JUMP_PUMP, JUMPS, STAY = JUMPS };
+BPF_PROG_ARRAY(syscall_jumps, JUMPS);
+BPF_PROG_ARRAY(tls_jumps, JUMPS);
+
+static __always_inline void count(u32 counter, u64 amount)
+{
+    u64 *value = counters.lookup(&counter);
+    if (value)
+        __sync_fetch_and_add(value, amount);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * System calls that move bytes, on their exit side: the saved registers still hold the
+ * arguments, so one hook sees arguments and result.
+ */
+#if defined(__x86_64__) || defined(__TARGET_ARCH_x86)
+#define ARGUMENT_0(regs) ((regs)->di)
+#define ARGUMENT_1(regs) ((regs)->si)
+#define ARGUMENT_2(regs) ((regs)->dx)
+#define ARGUMENT_3(regs) ((regs)->r10)
+#else /* arm64: x0 holds the result */
+#define ARGUMENT_0(regs) ((regs)->orig_x0)
+#define ARGUMENT_1(regs) ((regs)->regs[1])
+#define ARGUMENT_2(regs) ((regs)->regs[2])
+#define ARGUMENT_3(regs) ((regs)->regs[3])
+#endif
+
+/* /sys/kernel/tracing/events/syscalls/sys_exit_read/format */
+struct sys_exit {
+    u64 common;
+    s64 number;
+    s64 result;
+};
+
+enum { MSG_PEEK_ = 2 };
+
+static __always_inline struct pt_regs *saved_registers(void)
+{
+    return (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+}
+
+/* The vector of a struct user_msghdr: msg_iov and msg_iovlen. */
+static __always_inline void read_message_header(struct moved *moved, u64 header)
+{
+    u64 fields[2] = {};
+    bpf_probe_read_user(fields, sizeof fields, (void *)(header + 16));
+    moved->vector = fields[0];
+    moved->entries = fields[1];
+}
+
+/* read, write, recvfrom, sendto */
+int sys_exit_buffer(struct sys_exit *args)
+{
+    if (args->result <= 0)
+        return 0;
+    struct pt_regs *regs = saved_registers();
+    s64 number = args->number;
+    if (number == __NR_recvfrom && ARGUMENT_3(regs) & MSG_PEEK_)
+        return 0;
+    struct moved moved = {};
+    moved.fd = ARGUMENT_0(regs);
+    moved.buffer = ARGUMENT_1(regs);
+    moved.size = args->result;
+    moved.flow = number == __NR_write || number == __NR_sendto ? SW_WRITE : SW_READ;
+    if (moved.size > ARGUMENT_2(regs)) /* MSG_TRUNC tells more than there is */
+        moved.size = ARGUMENT_2(regs);
+    if (!moved.size)
+        return 0;
+    struct who who = {process_key(), (u32)moved.fd};
+    u32 next = see(&who, &moved, 0);
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+/* readv, writev, recvmsg, sendmsg */
+int sys_exit_vector(struct sys_exit *args)
+{
+    if (args->result <= 0)
+        return 0;
+    struct pt_regs *regs = saved_registers();
+    s64 number = args->number;
+    if (number == __NR_recvmsg && ARGUMENT_2(regs) & MSG_PEEK_)
+        return 0;
+    struct moved moved = {};
+    moved.fd = ARGUMENT_0(regs);
+    moved.vector = ARGUMENT_1(regs);
+    moved.entries = ARGUMENT_2(regs);
+    moved.size = args->result;
+    moved.flow = number == __NR_writev || number == __NR_sendmsg ? SW_WRITE : SW_READ;
+    struct who who = {process_key(), (u32)moved.fd};
+    if (number == __NR_recvmsg || number == __NR_sendmsg)
+        read_message_header(&moved, ARGUMENT_1(regs));
+    u32 next = see(&who, &moved, 1);
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+int syscall_gate(struct sys_exit *args)
+{
+    u32 next = gate();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+int syscall_search(struct sys_exit *args)
+{
+    u32 next = search();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+int syscall_token(struct sys_exit *args)
+{
+    u32 next = token();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+int syscall_begin(struct sys_exit *args)
+{
+    u32 next = begin();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+int syscall_pump(struct sys_exit *args)
+{
+    u32 next = pump();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}

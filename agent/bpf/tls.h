@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * TLS libraries: the plaintext at their reading and writing functions.  The entry keeps the
+ * arguments, the return decides: an entry alone would count a write that is tried again twice.
+ */
+#if defined(__x86_64__) || defined(__TARGET_ARCH_x86)
+#define PARAMETER_0(regs) ((regs)->di)
+#define PARAMETER_1(regs) ((regs)->si)
+#define PARAMETER_3(regs) ((regs)->cx)
+#define RETURNED(regs) ((regs)->ax)
+#else
+#define PARAMETER_0(regs) ((regs)->regs[0])
+#define PARAMETER_1(regs) ((regs)->regs[1])
+#define PARAMETER_3(regs) ((regs)->regs[3])
+#define RETURNED(regs) ((regs)->regs[0])
+#endif
+
+static __always_inline void enter(struct pt_regs *regs, u8 flow, u64 size_pointer)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    struct tls_call call = {PARAMETER_0(regs), PARAMETER_1(regs), size_pointer, flow};
+    tls_calls.update(&thread, &call);
+}
+
+/* int SSL_read(SSL *ssl, void *buf, int num); */
+int tls_read_enter(struct pt_regs *regs)
+{
+    enter(regs, SW_READ, 0);
+    return 0;
+}
+
+/* int SSL_write(SSL *ssl, const void *buf, int num); */
+int tls_write_enter(struct pt_regs *regs)
+{
+    enter(regs, SW_WRITE, 0);
+    return 0;
+}
+
+/* int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes); */
+int tls_read_ex_enter(struct pt_regs *regs)
+{
+    enter(regs, SW_READ, PARAMETER_3(regs));
+    return 0;
+}
+
+/* int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *written); */
+int tls_write_ex_enter(struct pt_regs *regs)
+{
+    enter(regs, SW_WRITE, PARAMETER_3(regs));
+    return 0;
+}
+
+/* The return of each of them.  The _ex functions return 1, and the size through a pointer. */
+int tls_exit(struct pt_regs *regs)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    s32 result = RETURNED(regs);
+    struct tls_call *call = tls_calls.lookup(&thread);
+    if (!call) {
+        count(SW_COUNT_calls_unmatched, 1);
+        return 0;
+    }
+    struct tls_call was = *call;
+    tls_calls.delete(&thread);
+    if (result <= 0)
+        return 0;
+    struct who who = {process_key(), was.ssl};
+    struct moved moved = {};
+    moved.buffer = was.buffer;
+    moved.size = result;
+    moved.fd = -1;
+    moved.flow = was.flow;
+    moved.source = SW_OPENSSL;
+    if (was.size_pointer)
+        bpf_probe_read_user(&moved.size, sizeof moved.size, (void *)was.size_pointer);
+    if (!moved.size)
+        return 0;
+    u32 next = see(&who, &moved, 0);
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+int tls_gate(struct pt_regs *regs)
+{
+    u32 next = gate();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+int tls_search(struct pt_regs *regs)
+{
+    u32 next = search();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+int tls_token(struct pt_regs *regs)
+{
+    u32 next = token();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+int tls_begin(struct pt_regs *regs)
+{
+    u32 next = begin();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+int tls_pump(struct pt_regs *regs)
+{
+    u32 next = pump();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
+/* void SSL_free(SSL *ssl); */
+int tls_free_enter(struct pt_regs *regs)
+{
+    struct who who = {process_key(), PARAMETER_0(regs)};
+    forget(&who);
+    ssl_descriptors.delete(&who);
+    return 0;
+}

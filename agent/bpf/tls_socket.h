@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * Which socket carries an SSL object.
+ */
+struct moved {
+    u64 buffer;
+    u64 size;    /* bytes that the call has moved */
+    u64 vector;  /* 0: `buffer` is all */
+    u32 entries;
+    s32 fd;      /* -1: an SSL object */
+    u8 flow;
+    u8 source;
+};
+
+/* A socket carries TLS: which SSL object is at work on this thread?  None: memory BIOs are in
+ * use, and what was received last is what they are fed next. */
+static __always_inline void note_tls_socket(const struct who *who, const struct moved *moved)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    s32 fd = moved->fd;
+    struct tls_call *at_work = tls_calls.lookup(&thread);
+    if (at_work) {
+        struct who ssl = {who->process, at_work->ssl};
+        s32 *known = ssl_descriptors.lookup(&ssl);
+        if (!known || *known != fd)
+            ssl_descriptors.update(&ssl, &fd);
+    } else if (moved->flow == SW_READ) {
+        last_tls_receive.update(&thread, &fd);
+    }
+}
+
+static __always_inline s32 descriptor_of_ssl(const struct who *who)
+{
+    s32 *fd = ssl_descriptors.lookup((struct who *)who);
+    if (fd)
+        return *fd;
+    u64 thread = bpf_get_current_pid_tgid();
+    fd = last_tls_receive.lookup(&thread);
+    return fd ? *fd : -1;
+}

@@ -1,0 +1,174 @@
+"""The probe's programs and maps: what there is, and how they come into the kernel.
+
+`load` starts the compile child (compile.py), which brings LLVM with it, compiles and loads, hands
+over descriptors and ends: the process that stays never maps LLVM.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+COMPILE_SECONDS: Final = 60
+MAX_PACKET_BYTES: Final = 1 << 18
+MAX_DESCRIPTORS: Final = 128
+PAGE_BYTES: Final = 4096
+
+
+@dataclass(frozen=True)
+class Tracepoint:
+    """Where a program stands: a directory of /sys/kernel/tracing/events."""
+
+    category: str
+    name: str
+    program: str
+    optional: bool = False  # absent on some architectures
+
+
+TRACEPOINTS: Final = (
+    *(
+        Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_buffer")
+        for call in ("read", "write", "recvfrom", "sendto")
+    ),
+    *(
+        Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_vector")
+        for call in ("readv", "writev", "recvmsg", "sendmsg")
+    ),
+    Tracepoint("syscalls", "sys_exit_close", "sys_exit_close"),
+    Tracepoint("syscalls", "sys_exit_dup2", "sys_exit_dup2", optional=True),
+    Tracepoint("syscalls", "sys_exit_dup3", "sys_exit_dup3"),
+    Tracepoint("sched", "sched_process_exit", "sched_process_exit"),
+)
+
+# Programs that share the work by tail calls, by their place in a BPF_PROG_ARRAY (maps.h).
+JUMPS: Final = ("gate", "search", "token", "begin", "pump")
+TRACEPOINT_PROGRAMS: Final = (
+    *dict.fromkeys(point.program for point in TRACEPOINTS),
+    *(f"syscall_{jump}" for jump in JUMPS),
+)
+UPROBE_PROGRAMS: Final = (
+    "tls_read_enter",
+    "tls_write_enter",
+    "tls_read_ex_enter",
+    "tls_write_ex_enter",
+    "tls_exit",
+    "tls_free_enter",
+    *(f"tls_{jump}" for jump in JUMPS),
+)
+MAPS: Final = ("ring", "counters", "connections", "ignored", "excluded")
+
+
+class ProbeError(Exception):
+    """The probe cannot be loaded; the text says what is missing and what to do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How large everything is.  Memory in the kernel: the ring, 20 KiB for each stash, and about
+    200 bytes for each entry of the other tables."""
+
+    ring_bytes: int = 16 << 20  # a power of two
+    capture_limit_bytes: int = 1 << 20  # of one call
+    connections: int = 16_384
+    stashes: int = 256
+    ignored: int = 65_536
+    calls: int = 4_096
+
+    def definitions(self) -> dict[str, int]:
+        return {
+            "RING_PAGES": self.ring_bytes // PAGE_BYTES,
+            "CAPTURE_LIMIT": self.capture_limit_bytes,
+            "CONNECTIONS": self.connections,
+            "STASHES": self.stashes,
+            "IGNORED": self.ignored,
+            "CALLS": self.calls,
+        }
+
+
+@dataclass
+class Loaded:
+    """Descriptors by name.  Whatever holds none of them keeps nothing in the kernel."""
+
+    programs: dict[str, int] = field(default_factory=dict)
+    maps: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rings(self) -> list[int]:
+        return [self.maps["ring"]]
+
+    def close(self) -> None:
+        for descriptor in (*self.programs.values(), *self.maps.values()):
+            os.close(descriptor)
+        self.programs.clear()
+        self.maps.clear()
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """What the compile child says; descriptors come with it, programs first."""
+
+    programs: list[str] = []
+    maps: list[str] = []
+    error: str = ""
+
+
+def load(settings: Settings) -> Loaded:
+    """Compiles and loads everything.
+
+    Raises:
+        ProbeError: what is missing on this machine, or what the verifier refused.
+    """
+    if os.geteuid() != 0:
+        raise ProbeError("loading eBPF programs needs root")
+    if settings.ring_bytes & (settings.ring_bytes - 1) or settings.ring_bytes < PAGE_BYTES:
+        raise ProbeError(f"ring_bytes is {settings.ring_bytes}: a power of two is needed")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        child = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "sockwarden.agent.probe.compile",
+                str(theirs.fileno()),
+                json.dumps(settings.definitions()),
+            ],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        theirs.close()
+        ours.settimeout(COMPILE_SECONDS)
+        try:
+            return _receive(ours, child)
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            if child.stderr:
+                child.stderr.close()
+
+
+def _receive(ours: socket.socket, child: subprocess.Popen[str]) -> Loaded:
+    try:
+        data, descriptors, _, _ = socket.recv_fds(ours, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
+    except TimeoutError:
+        raise ProbeError(f"compiling the probe took over {COMPILE_SECONDS} s") from None
+    if not data:
+        _, complaint = child.communicate()
+        lines = complaint.strip().splitlines() or [f"exit status {child.returncode}"]
+        raise ProbeError(f"compiling the probe failed: {lines[-1]}")
+    handover = msgspec.msgpack.decode(data, type=Handover)
+    loaded = Loaded()
+    names = [*handover.programs, *handover.maps]
+    for index, (name, descriptor) in enumerate(zip(names, descriptors, strict=False)):
+        place = loaded.programs if index < len(handover.programs) else loaded.maps
+        place[name] = descriptor
+    if handover.error or len(names) != len(descriptors):
+        loaded.close()
+        raise ProbeError(handover.error or "the compile child's descriptors were cut")
+    return loaded

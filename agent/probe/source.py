@@ -1,0 +1,120 @@
+"""The BPF program as one text, and the header tree that BCC compiles it with.
+
+BCC rewrites map accesses only in the text that it is given, so the files of agent/bpf are
+joined.  What it otherwise wants of a kernel's headers comes from agent/bpf/shim and from the C
+library's headers (linux-libc-dev): a kernel without its headers installed is the usual case on
+a server.
+"""
+
+import platform
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+# In the order of definition before use.
+FILES = (
+    "maps.h",
+    "wake.h",
+    "record_class.h",
+    "identity.h",
+    "emit.h",
+    "vector.h",
+    "pump.h",
+    "tls_socket.h",
+    "gate.h",
+    "calls.h",
+    "forget.h",
+    "sockets.h",
+    "tls.h",
+    "lifecycle.h",
+)
+
+# The ring is reserved by constant sizes only: at most half a record's room is wasted.
+SIZE_CLASSES_BYTES = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+# Fields of kernel structures that the program reads.
+FIELDS = (
+    ("task_struct", "group_leader"),
+    ("task_struct", "start_boottime"),
+    ("task_struct", "self_exec_id"),
+    ("task_struct", "files"),
+    ("task_struct", "signal"),
+    ("signal_struct", "live"),
+    ("files_struct", "fdt"),
+    ("fdtable", "max_fds"),
+    ("fdtable", "fd"),
+    ("file", "f_inode"),
+    ("file", "private_data"),
+    ("inode", "i_mode"),
+    ("socket", "sk"),
+    ("sock_common", "skc_family"),
+    ("sock_common", "skc_num"),
+    ("sock_common", "skc_dport"),
+    ("sock_common", "skc_daddr"),
+    ("sock_common", "skc_rcv_saddr"),
+    ("sock_common", "skc_v6_daddr"),
+    ("sock_common", "skc_v6_rcv_saddr"),
+)
+
+_PACKAGE = "sockwarden.agent"
+_USER_HEADERS = Path("/usr/include")
+
+
+class MissingHeadersError(Exception):
+    """The C library's headers for the kernel's interfaces are not installed."""
+
+
+def text() -> str:
+    """All of agent/bpf, with one copy of record_class.h for each size class."""
+    folder = resources.files(_PACKAGE) / "bpf"
+    parts = {name: (folder / name).read_text() for name in FILES}
+    parts["record_class.h"] = "\n".join(
+        parts["record_class.h"].replace("BYTES", str(size)) for size in SIZE_CLASSES_BYTES
+    )
+    choice = "\n".join(
+        f"    if (size <= {size}) {{\n"
+        f"        write_record_{size}(record, from, size, from_kernel);\n"
+        f"        return;\n"
+        f"    }}"
+        for size in SIZE_CLASSES_BYTES
+    )
+    parts["emit.h"] = parts["emit.h"].replace("    WRITE_RECORD_BY_CLASS", choice)
+    return "\n".join(parts.values())
+
+
+def flags(offsets: Mapping[str, int], settings: Mapping[str, int]) -> list[str]:
+    """For the compiler: where the kernel's fields are, and how large everything is."""
+    records = resources.files("sockwarden.parser")
+    return [
+        "-DSW_BPF",
+        "-Wno-everything",  # BCC's own headers are full of warnings
+        f"-I{records}",
+        *(f"-DOFFSET_{name}={offset}" for name, offset in offsets.items()),
+        *(f"-D{name}={value}" for name, value in settings.items()),
+    ]
+
+
+def lay_headers(folder: Path) -> None:
+    """Makes a tree in `folder` that BCC takes for a kernel's (BCC_KERNEL_SOURCE).
+
+    Raises:
+        MissingHeadersError: with the package to install.
+    """
+    include = folder / "include"
+    architecture = _USER_HEADERS / f"{platform.machine()}-linux-gnu" / "asm"
+    for needed in (_USER_HEADERS / "linux", _USER_HEADERS / "asm-generic", architecture):
+        if not needed.is_dir():
+            raise MissingHeadersError(f"{needed} is missing: apt-get install linux-libc-dev")
+    shim = resources.files(_PACKAGE) / "bpf" / "shim"
+    for name in ("linux/kconfig.h", "linux/log2.h", "asm/page.h", "uapi/linux/ptrace.h"):
+        place = include / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text((shim / name).read_text())
+    uapi = include / "uapi"
+    (uapi / "linux" / "bpf.h").touch()  # BCC brings its own
+    for header in (_USER_HEADERS / "linux").iterdir():
+        place = uapi / "linux" / header.name
+        if not place.exists():
+            place.symlink_to(header)
+    (uapi / "asm").symlink_to(architecture)
+    (uapi / "asm-generic").symlink_to(_USER_HEADERS / "asm-generic")
