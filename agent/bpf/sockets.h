@@ -18,7 +18,8 @@
 /* /sys/kernel/tracing/events/syscalls/sys_exit_read/format */
 struct sys_exit {
     u64 common;
-    s64 number;
+    s32 number;
+    u32 unused;
     s64 result;
 };
 
@@ -44,7 +45,7 @@ int sys_exit_buffer(struct sys_exit *args)
     if (args->result <= 0)
         return 0;
     struct pt_regs *regs = saved_registers();
-    s64 number = args->number;
+    s32 number = args->number;
     if (number == __NR_recvfrom && ARGUMENT_3(regs) & MSG_PEEK_)
         return 0;
     struct moved moved = {};
@@ -69,7 +70,7 @@ int sys_exit_vector(struct sys_exit *args)
     if (args->result <= 0)
         return 0;
     struct pt_regs *regs = saved_registers();
-    s64 number = args->number;
+    s32 number = args->number;
     if (number == __NR_recvmsg && ARGUMENT_2(regs) & MSG_PEEK_)
         return 0;
     struct moved moved = {};
