@@ -23,7 +23,6 @@ apt_packages=(
     libvectorscan-dev libpcap-dev zlib1g-dev libssl-dev
     ca-certificates
 )
-[ "$profile" = test ] && apt_packages+=(nginx-light) # a TLS proxy that the tests watch
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 
