@@ -46,15 +46,15 @@ run() {
     return "$status"
 }
 
-# explain WHAT: the last lines of the log, then one line that says what to do.
+# explain WHAT: one line that says what to do; the log's last lines where the cause is not known.
 explain() {
-    tail -n 15 "$log" >&2
     if grep -qE 'Could not get lock|Unable to acquire the dpkg' "$log"; then
         fail "$1: another apt is at work; wait until it has finished, then start again"
     elif grep -qE 'Temporary failure|Could not resolve|NewConnectionError|Network is unreachable' \
         "$log"; then
         fail "$1: the network cannot be reached; connect this machine, then start again"
     fi
+    tail -n 15 "$log" >&2
     fail "$1: see the lines above and $log, mend that, then start again"
 }
 
