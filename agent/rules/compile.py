@@ -130,7 +130,7 @@ def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> Rule
             if rule.source is Source.MESSAGE:
                 _add_program(plan, patterns, number, rule)
             else:
-                for test in _matches(rule.condition):
+                for test in matches_of(rule.condition):
                     plan.judge_fields.add_pattern(test, _checked(of_fields, test, rule))
     problems = patterns.problems + of_fields.problems
     if problems:
@@ -152,7 +152,7 @@ def _add_program(plan: Plan, patterns: Patterns, number: int, rule: Rule) -> Non
     first_step, first_evidence, first_feed = len(plan.steps), len(plan.evidence), len(plan.feeds)
     _add_steps(plan.steps, patterns, rule.condition, rule)
     plan.evidence += dict.fromkeys(
-        patterns.number(test, rule) for test in _matches(rule.condition, negated=False)
+        patterns.number(test, rule) for test in matches_of(rule.condition, negated=False)
     )
     for window, other in enumerate(plan.rules):
         if isinstance(other, Correlation) and rule.name in other.rules:
@@ -209,7 +209,7 @@ def _add_steps(steps: list[Step], patterns: Patterns, condition: Condition, rule
             raise TypeError(f"no program for {condition!r} in a message rule")
 
 
-def _matches(condition: Condition, negated: bool | None = None) -> list[Matches]:
+def matches_of(condition: Condition, negated: bool | None = None) -> list[Matches]:
     """The tests of patterns; with `negated` those under an odd (True) or even count of nots."""
     found: list[Matches] = []
 

@@ -8,5 +8,8 @@ class Pattern:
     regex: str
     flags: int
     def __init__(self, regex: str, flags: int = 0) -> None: ...
+    @property
+    def knows_start(self) -> bool:
+        """False: too large for start offsets; a match begins somewhere before its end."""
     def search(self, text: bytes) -> tuple[int, int] | None:
         """Span of the first match, or None.  Not for two threads at once."""

@@ -121,6 +121,11 @@ cdef class Pattern:
         hs_free_scratch(self.scratch)
         hs_free_database(self.expression.database)
 
+    @property
+    def knows_start(self):
+        """False: too large for start offsets; a match begins somewhere before its end."""
+        return bool(self.expression.knows_start)
+
     def search(self, bytes text):
         """Span of the first match, or None.  Not for two threads at once."""
         cdef Span span

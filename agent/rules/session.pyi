@@ -8,6 +8,8 @@ class Session:
 
     rules: RuleSet
     def __init__(self, rules: RuleSet) -> None: ...
+    def use(self, rules: RuleSet) -> None:
+        """Goes on with other rules, as a reload does in the midst of connections."""
     def judge(self, payload: bytes, **facts: int) -> list[RuleHit]:
         """Hits of the next message; what `facts` leaves out is a plain whole text message."""
     @property

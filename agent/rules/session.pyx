@@ -27,6 +27,13 @@ cdef class Session:
             self.rules.scratch_free(self.scratch)
             self.rules.state_free(self.state)
 
+    def use(self, RuleSet rules not None):
+        """Goes on with other rules, as a reload does in the midst of connections."""
+        cdef Scratch *scratch = rules.scratch_new()
+        self.rules.scratch_free(self.scratch)
+        self.scratch = scratch
+        self.rules = rules
+
     def judge(self, bytes payload, **facts):
         """Hits of the next message; what `facts` leaves out is a plain whole text message."""
         cdef Facts given = make_facts(len(payload), facts)

@@ -216,6 +216,20 @@ def test_windows_belong_to_one_connection(make):
     assert one.judge(b"attack")
 
 
+def test_other_rules_begin_with_empty_windows(make):
+    def rules(*counts):
+        often = [make.correlation(f"often-{n}", "base", {"gte": n}) for n in counts]
+        return make.rule_set(make.rule("base"), *often)
+
+    session = rules(2).session()
+    assert session.judge(b"attack") == []
+    session.use(rules(2, 3, 4))
+    answers = [make.names(session.judge(b"attack")) for _ in range(4)]
+    assert answers == [[], ["often-2"], ["often-3"], ["often-4"]]
+    session.use(rules())
+    assert make.names(session.judge(b"attack")) == ["base"]
+
+
 def test_unknown_facts_are_refused(attack):
     with pytest.raises(TypeError, match="no such facts: colour"):
         attack.judge(b"x", colour=1)

@@ -8,7 +8,9 @@ import pytest
 from sigma.collection import SigmaCollection
 
 from sockwarden.agent.alert import Category
+from sockwarden.agent.rules.compile import matches_of
 from sockwarden.agent.rules.model import Correlation
+from sockwarden.agent.rules.pattern import Pattern
 from sockwarden.agent.rules.selftest import failed_tests
 
 DEFAULT = resources.files("sockwarden.agent.rules") / "default"
@@ -63,6 +65,13 @@ ENVELOPES = {
 
 def test_the_tests_in_the_rules_hold(shipped):
     assert [str(problem) for problem in failed_tests(shipped)] == []
+
+
+def test_every_pattern_tells_where_its_match_begins(shipped):
+    for rule in shipped.rules:
+        if not isinstance(rule, Correlation):
+            for test in matches_of(rule.condition):
+                assert Pattern(test.regex, test.flags).knows_start, (rule.name, test.regex)
 
 
 def test_every_category_has_rules(shipped):
