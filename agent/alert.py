@@ -5,12 +5,22 @@ one line of output.  Times are integers of nanoseconds since the Unix epoch insi
 outside.
 """
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 DirectionName = Literal["c2s", "s2c"]
+
+
+NS_PER_SECOND = 1_000_000_000
+
+
+def rfc3339(time_ns: int) -> str:
+    """Nanoseconds since the epoch as "2026-11-24T22:00:00.000000001Z"."""
+    seconds, fraction = divmod(time_ns, NS_PER_SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 class Level(StrEnum):
@@ -67,7 +77,7 @@ class Message(Report, frozen=True, kw_only=True, tag="message", omit_defaults=Tr
     length: int
     sha256: str | None
     compressed: bool | None
-    fragments: int
+    fragments: int | None
     after_close: bool = False
 
 

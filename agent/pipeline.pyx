@@ -1,0 +1,597 @@
+# distutils: include_dirs = parser
+"""The way of one message, top to bottom: from a record of the probe to a verdict.
+
+    record        a piece of one call's bytes, in the order of the ring
+    connections   whose bytes are they?
+    parser        handshake, then frames, then whole messages: unmasked, joined, inflated
+    rules         the literal gate, Vectorscan, boolean programs, counters of the connection
+    findings      what hit waits in an arena
+    deliver       Python makes alerts of it: names, redaction, the sink
+
+Everything down to the findings runs without the GIL, without a Python object and without an
+allocation per message.  Python is entered once when a connection opens, once for its handshake,
+and once a batch for what was found.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from sockwarden.agent.connections cimport (
+    Table, Watched, table_add, table_find, table_free, table_init, table_remove, table_victim,
+)
+from sockwarden.agent.findings cimport (
+    FOUND_ANOMALY, FOUND_CLOSE, FOUND_CONTROL, FOUND_HIT, FOUND_MESSAGE, Finding, Findings,
+    findings_add, findings_clear, findings_evidence, findings_free, findings_init, findings_room,
+)
+from sockwarden.agent.ring cimport Ring
+from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, State, Verdict
+from sockwarden.parser.connection cimport (
+    connection_end, connection_feed, connection_free, connection_new,
+)
+from sockwarden.parser.events cimport (
+    ANOMALY_COUNT, C2S, CLOSE, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
+    MessageEvent,
+)
+from sockwarden.parser.records cimport (
+    SW_CLIENT, SW_CLOSE, SW_DATA, SW_IPV4, SW_IPV6, SW_OPEN, SW_SERVER, SW_SOCKET, SW_UNIX,
+    SW_WRITE, sw_close, sw_open, sw_record,
+)
+
+import hashlib
+
+from msgspec import UNSET
+
+from sockwarden.agent import endpoint, redact
+from sockwarden.agent.alert import (
+    Alert, Category, Control, Message, rfc3339,
+)
+from sockwarden.agent.alert import Anomaly as AnomalyReport
+from sockwarden.agent.ends import Ends
+from sockwarden.agent.subject import Subject
+from sockwarden.parser.events import ANOMALY_KINDS
+from sockwarden.parser.handshake import Handshake
+
+LEAK = Category.LEAK
+DIRECTIONS = ("c2s", "s2c")
+
+# What one connection may make Python do: beyond, it is counted and not told one by one.
+cdef enum:
+    HITS_PER_SECOND = 100
+    ANOMALIES_OF_A_KIND = 16
+    RELEASE_EVERY = 32            # records, then the kernel gets their room back
+
+cdef uint64_t SECOND_NS = 1_000_000_000
+
+
+cdef class Pipeline:
+    cdef Table table
+    cdef Findings findings
+    cdef Limits limits
+    cdef RuleSet rules
+    cdef Scratch *scratch
+    cdef uint64_t now_ns          # of the record at work
+    cdef bint trace
+    # Python's side, touched with the GIL only.
+    cdef object sink, process, wanted, failure
+    cdef object ends              # Ends
+    cdef dict subjects            # connection number: Subject
+    cdef object reputation        # state of handshake and anomaly rules
+    cdef str agent
+    cdef bytes redaction_key
+    cdef public int64_t clock_offset_ns
+    cdef uint64_t seen_connections
+    # What happened, for the heartbeat.
+    cdef uint64_t records, unknown_records, bad_records, connections_refused, connections_evicted
+    cdef uint64_t duplicate_ends, hidden_bytes, messages, message_bytes, alerts
+    cdef uint64_t hits_suppressed, anomalies[ANOMALY_COUNT]
+
+    def __cinit__(self, RuleSet rules not None, *args, size_t connections=65_536, **kwargs):
+        self.rules = rules
+        self.scratch = rules.scratch_new()
+        if not table_init(&self.table, connections) or not findings_init(&self.findings):
+            raise MemoryError("the table of connections")
+
+    def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
+                 uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
+                 size_t connections=65_536, process=None, wanted=None,
+                 bytes redaction_key=b"", int64_t clock_offset_ns=0):
+        self.sink = sink
+        self.trace = trace
+        self.agent = agent
+        self.process = process
+        self.wanted = wanted
+        self.redaction_key = redaction_key
+        self.clock_offset_ns = clock_offset_ns
+        self.limits.head_bytes = head_bytes
+        self.limits.message_bytes = message_bytes
+        self.limits.digest = trace
+        self.ends = Ends()
+        self.subjects = {}
+        self.reputation = rules.new_reputation()
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.table.slots != NULL:
+            for i in range(self.table.mask + 1):
+                if self.table.slots[i] != NULL:
+                    self.release_parser(self.table.slots[i])
+            table_free(&self.table)
+        findings_free(&self.findings)
+        if self.scratch != NULL:
+            self.rules.scratch_free(self.scratch)
+
+    # ---------------------------------------------------------------- 0. where records come from
+
+    cpdef uint64_t drain(self, Ring ring, uint64_t most) except? 0:
+        """Takes up to `most` records from the kernel's ring; returns how many."""
+        cdef const sw_record *header
+        cdef size_t size
+        cdef uint64_t taken = 0
+        with nogil:
+            while taken < most:
+                header = ring.next(&size)
+                if header == NULL:
+                    break
+                self.record(header, <const uint8_t *>(header + 1))
+                taken += 1
+                if taken % RELEASE_EVERY == 0:
+                    ring.release()
+            ring.release()
+        return taken
+
+    def feed(self, const uint8_t[::1] records not None):
+        """Records as in parser/records.h, one behind the other, each padded to 8 bytes."""
+        cdef size_t at = 0, size = records.shape[0]
+        cdef const sw_record *header
+        while at + sizeof(sw_record) <= size:
+            header = <const sw_record *>&records[at]
+            if header.captured > size - at - sizeof(sw_record):
+                raise ValueError(f"the record at byte {at} is cut")
+            with nogil:
+                self.record(header, <const uint8_t *>(header + 1))
+            at += (sizeof(sw_record) + header.captured + 7) & ~<size_t>7
+        if at < size:
+            raise ValueError(f"the record at byte {at} is cut")
+
+    def message(self, uint64_t connection, uint64_t time_ns, int flow, int opcode,
+                const uint8_t[::1] payload not None):
+        """A whole message whose frames nobody kept (HAR): judged like any other."""
+        cdef MessageEvent event
+        cdef Watched *watched = table_find(&self.table, connection)
+        if watched == NULL:
+            self.unknown_records += 1
+            return
+        digest = hashlib.sha256(payload).digest()
+        event.payload = &payload[0] if payload.shape[0] else NULL
+        event.size = event.length = event.wire_length = payload.shape[0]
+        event.offset = 0
+        event.sha256 = digest
+        event.fragments = 0
+        event.opcode = <uint8_t>opcode
+        event.compressed = event.after_close = False
+        event.valid_utf8 = event.complete = True
+        self.now_ns = watched.seen_ns = time_ns
+        with nogil:
+            self.message_(watched, direction_of(watched, flow), &event)
+
+    # ---------------------------------------------------------------- 1. a record
+
+    cdef void record(self, const sw_record *header, const uint8_t *data) noexcept nogil:
+        cdef Watched *watched
+        self.records += 1
+        self.now_ns = header.time_ns
+        watched = table_find(&self.table, header.connection)
+        if header.kind == SW_OPEN:
+            if watched == NULL and header.captured == sizeof(sw_open):
+                self.open(header, <const sw_open *>data)
+            else:
+                self.bad_records += 1
+        elif watched == NULL:
+            self.unknown_records += 1
+        elif header.kind == SW_DATA:
+            self.data(watched, header, data)
+        elif header.kind == SW_CLOSE and header.captured == sizeof(sw_close):
+            self.close(watched, <const sw_close *>data)
+        else:
+            self.bad_records += 1
+
+    # ---------------------------------------------------------------- 2. whose is it
+
+    cdef void open(self, const sw_record *header, const sw_open *open_) noexcept nogil:
+        cdef Handler handler
+        cdef Watched *watched = self.place(header.connection)
+        if watched == NULL:
+            self.connections_refused += 1
+            return
+        handler.user = watched
+        handler.request = on_request
+        handler.handshake = on_handshake
+        handler.message = on_message
+        handler.control = on_control
+        handler.anomaly = on_anomaly
+        watched.parser = connection_new(&self.limits, &handler)
+        if watched.parser == NULL:
+            self.connections_refused += 1
+            table_remove(&self.table, watched)
+            return
+        watched.pipeline = <void *>self
+        watched.opened_ns = watched.seen_ns = header.time_ns
+        watched.role = header.role
+        watched.tls = header.source != SW_SOCKET
+        with gil:
+            self.meet(watched, header, open_)
+
+    cdef Watched *place(self, uint64_t connection) noexcept nogil:
+        """Where a new connection goes; the table's longest silent makes way if it is full."""
+        cdef Watched *victim
+        if self.table.count >= self.table.limit:
+            victim = table_victim(&self.table)
+            if victim != NULL:
+                self.connections_evicted += 1
+                self.forget(victim)
+        return table_add(&self.table, connection)
+
+    cdef void data(self, Watched *watched, const sw_record *header,
+                   const uint8_t *data) noexcept nogil:
+        watched.seen_ns = header.time_ns
+        if watched.hidden:
+            self.hidden_bytes += header.captured
+            self.release_parser(watched)
+            return
+        connection_feed(watched.parser, direction_of(watched, header.flow), header.position,
+                        data, header.captured)
+
+    cdef void close(self, Watched *watched, const sw_close *ends) noexcept nogil:
+        if watched.parser != NULL:
+            connection_end(watched.parser, direction_of(watched, 0), ends.end[0])
+            connection_end(watched.parser, direction_of(watched, 1), ends.end[1])
+        self.forget(watched)
+
+    cdef void forget(self, Watched *watched) noexcept nogil:
+        self.add_finding(watched, FOUND_CLOSE)
+        self.release_parser(watched)
+        table_remove(&self.table, watched)
+
+    cdef void release_parser(self, Watched *watched) noexcept nogil:
+        if watched.parser != NULL:
+            connection_free(watched.parser)
+            self.rules.state_free(watched.state)
+        watched.parser = NULL
+        watched.state = NULL
+
+    # ---------------------------------------------------------------- 3. a whole message
+
+    cdef void message_(self, Watched *watched, Direction direction,
+                       const MessageEvent *event) noexcept nogil:
+        cdef Finding *finding
+        cdef Facts facts
+        if watched.hidden:
+            return
+        self.messages += 1
+        self.message_bytes += event.length
+        if self.trace:
+            finding = self.add_finding(watched, FOUND_MESSAGE)
+            finding.direction = direction
+            finding.opcode = event.opcode
+            finding.length = event.length
+            finding.count = event.fragments
+            finding.compressed = event.compressed
+            finding.after_close = event.after_close
+            finding.has_sha256 = event.sha256 != NULL
+            if finding.has_sha256:
+                memcpy(finding.sha256, event.sha256, 32)
+        facts.opcode = event.opcode
+        facts.length = event.length
+        facts.wire_length = event.wire_length
+        facts.fragments = event.fragments
+        facts.compressed = event.compressed
+        facts.after_close = event.after_close
+        facts.complete = event.complete
+        self.judge(watched, direction, &facts, event.payload, event.size)
+
+    cdef void control_(self, Watched *watched, Direction direction,
+                       const ControlEvent *event) noexcept nogil:
+        cdef Finding *finding
+        cdef Facts facts
+        if watched.hidden:
+            return
+        if self.trace:
+            finding = self.add_finding(watched, FOUND_CONTROL)
+            finding.direction = direction
+            finding.opcode = event.opcode
+            finding.length = event.length
+            finding.code = event.code
+        facts.opcode = event.opcode
+        facts.length = facts.wire_length = event.length
+        facts.fragments = 1
+        facts.compressed = False
+        facts.after_close = event.after_close
+        facts.complete = event.size == event.length
+        self.judge(watched, direction, &facts, event.payload, event.size)
+
+    # ---------------------------------------------------------------- 4. the rules
+
+    cdef void judge(self, Watched *watched, Direction direction, Facts *facts,
+                    const uint8_t *payload, size_t size) noexcept nogil:
+        cdef Verdict verdict
+        cdef uint32_t i
+        watched.messages[<int>direction] += 1
+        watched.payload_bytes[<int>direction] += facts.length
+        facts.time_ns = self.now_ns
+        facts.age_ns = self.now_ns - watched.opened_ns if self.now_ns > watched.opened_ns else 0
+        facts.messages = watched.messages[<int>direction]
+        facts.connection_bytes = watched.payload_bytes[<int>direction]
+        facts.direction = direction
+        facts.tls = watched.tls
+        facts.loopback = watched.loopback
+        self.rules.judge_message(self.scratch, &watched.state, facts, payload, size, &verdict)
+        self.hits_suppressed += verdict.dropped
+        for i in range(verdict.count):
+            self.hit(watched, facts, &verdict.hits[i], payload, size)
+
+    cdef void hit(self, Watched *watched, const Facts *facts, const Hit *hit,
+                  const uint8_t *payload, size_t size) noexcept nogil:
+        cdef Finding *finding
+        cdef uint64_t second = self.now_ns // SECOND_NS
+        if second != watched.hits_second:
+            watched.hits_second = second
+            watched.hits = 0
+        watched.hits += 1
+        if watched.hits > HITS_PER_SECOND:
+            self.hits_suppressed += 1
+            return
+        finding = self.add_finding(watched, FOUND_HIT)
+        finding.direction = facts.direction
+        finding.opcode = facts.opcode
+        finding.rule = hit.rule
+        finding.count = hit.count
+        if hit.view:
+            payload = self.rules.view(self.scratch, hit.view, &size)
+        findings_evidence(&self.findings, finding, payload, size, hit.start, hit.end)
+
+    cdef void anomaly_(self, Watched *watched, Direction direction, Anomaly kind,
+                       uint64_t offset) noexcept nogil:
+        cdef Finding *finding
+        if watched.hidden:
+            return
+        self.anomalies[<int>kind] += 1
+        watched.anomalies[<int>kind] += 1
+        if self.trace or watched.anomalies[<int>kind] <= ANOMALIES_OF_A_KIND:
+            finding = self.add_finding(watched, FOUND_ANOMALY)
+            finding.direction = direction
+            finding.opcode = <uint8_t>kind
+            finding.length = offset
+
+    # ---------------------------------------------------------------- 5. findings
+
+    cdef Finding *add_finding(self, Watched *watched, int kind) noexcept nogil:
+        cdef Finding *finding
+        if not findings_room(&self.findings):
+            with gil:
+                self.empty_findings()
+        finding = findings_add(&self.findings)
+        finding.connection = watched.connection
+        finding.time_ns = self.now_ns
+        finding.kind = <uint8_t>kind
+        return finding
+
+    # ---------------------------------------------------------------- 6. Python hears of it
+
+    cdef void meet(self, Watched *watched, const sw_record *header,
+                   const sw_open *open_) noexcept:
+        """A connection opens: names are resolved while its process is still there."""
+        self.empty_findings()
+        try:
+            ends = endpoints_of(open_)
+            watched.loopback = ends.loopback
+            process = None
+            if header.process and self.process is not None:
+                process = self.process(header.process, open_.process_start_ns)
+            self.subjects[watched.connection] = Subject(
+                role=header.role, source=header.source, endpoints=ends,
+                pid=header.process or None, process=process,
+            )
+        except Exception as error:
+            self.failure = self.failure or error
+
+    cdef void request(self, Watched *watched, const uint8_t *head, size_t size) noexcept:
+        """The other end of this connection and a proxy's legs know each other by the key."""
+        try:
+            subject = self.subjects[watched.connection]
+            subject.see_request(Handshake(head[:size], b""))
+            self.ends.add(subject.end)
+        except Exception as error:
+            self.failure = self.failure or error
+
+    cdef void handshake(self, Watched *watched, const HandshakeEvent *event) noexcept:
+        """Both heads are whole: who is judged, and what do the handshake rules say?"""
+        cdef bytes response = b""
+        self.empty_findings()
+        try:
+            subject = self.subjects[watched.connection]
+            if event.response != NULL:
+                response = event.response[:event.response_size]
+            subject.see_handshake(Handshake(event.request[:event.request_size], response))
+            if self.ends.settle(subject.end):
+                self.duplicate_ends += 1
+                watched.hidden = True
+            elif self.wanted is not None and not self.wanted(subject):
+                watched.hidden = True
+            else:
+                self.judge_handshake(subject, event.upgraded)
+        except Exception as error:
+            self.failure = self.failure or error
+
+    cdef judge_handshake(self, subject, bint upgraded):
+        cdef bytes evidence
+        if upgraded:
+            self.introduce(subject)
+        for hit in self.rules.judge_handshake(subject.fields(), self.reputation):
+            evidence = hit.evidence.encode(errors="replace")
+            self.alert(subject, hit.rule, self.now_ns, None, None, evidence, 0, len(evidence),
+                       hit.count)
+
+    cdef empty_findings(self):
+        """Tells the sink what waits in the arena; what it raises is kept for `deliver`."""
+        cdef size_t i
+        for i in range(self.findings.count):
+            try:
+                self.tell(&self.findings.items[i])
+            except Exception as error:
+                self.failure = self.failure or error
+        findings_clear(&self.findings)
+
+    cdef tell(self, const Finding *finding):
+        subject = self.subjects[finding.connection]
+        direction = DIRECTIONS[finding.direction]
+        if finding.kind == FOUND_HIT:
+            rule = self.rules.rules[finding.rule]
+            self.alert(subject, rule, finding.time_ns, direction, finding.opcode,
+                       finding.bytes[:finding.size], finding.start, finding.end, finding.count)
+        elif finding.kind == FOUND_ANOMALY:
+            self.tell_anomaly(subject, finding, direction, ANOMALY_KINDS[finding.opcode])
+        elif finding.kind == FOUND_MESSAGE:
+            self.introduce(subject)
+            self.sink.message(Message(
+                conn=subject.number, dir=direction, opcode=finding.opcode, length=finding.length,
+                sha256=finding.sha256[:32].hex() if finding.has_sha256 else None,
+                compressed=finding.compressed if finding.count else None,
+                fragments=finding.count or None,
+                after_close=finding.after_close,
+            ))
+        elif finding.kind == FOUND_CONTROL:
+            self.introduce(subject)
+            code = (finding.code or None) if finding.opcode == CLOSE else UNSET
+            self.sink.control(Control(
+                conn=subject.number, dir=direction, opcode=finding.opcode, length=finding.length,
+                code=code,
+            ))
+        else:
+            self.ends.remove(subject.end)
+            del self.subjects[finding.connection]
+
+    cdef tell_anomaly(self, subject, const Finding *finding, str direction, str kind):
+        cdef bytes evidence
+        if self.trace:
+            self.introduce(subject)
+            self.sink.anomaly(AnomalyReport(
+                conn=subject.number, dir=direction, kind=kind, offset=finding.length
+            ))
+        fields = subject.fields() | {"offset": finding.length}
+        for hit in self.rules.judge_anomaly(kind, direction, fields, self.reputation):
+            evidence = hit.evidence.encode(errors="replace")
+            self.alert(subject, hit.rule, finding.time_ns, direction, None, evidence, 0, 0,
+                       hit.count)
+
+    cdef introduce(self, subject):
+        """A connection gets its number when it is first spoken of."""
+        if not subject.number:
+            self.seen_connections += 1
+            subject.number = self.seen_connections
+            if self.trace:
+                self.sink.connection(subject.report())
+
+    cdef alert(self, subject, rule, uint64_t time_ns, direction, opcode, bytes payload,
+               size_t start, size_t end, uint32_t count):
+        self.introduce(subject)
+        self.alerts += 1
+        self.sink.alert(Alert(
+            conn=subject.number, id="", agent=self.agent, sequence=None,
+            time=rfc3339(time_ns + self.clock_offset_ns), rule=rule.name, title=rule.title,
+            level=rule.level, category=rule.category, tags=rule.tags, dir=direction,
+            opcode=opcode,
+            evidence=redact.evidence(payload, start, end, secret=rule.category == LEAK,
+                                     key=self.redaction_key),
+            count=count, client=subject.client, server=subject.server, path=subject.alert_path,
+            origin=subject.origin, subprotocol=subject.subprotocol, tls=subject.tls,
+            proxied=self.ends.proxied(subject.end), process=subject.process,
+        ))
+
+    cpdef int deliver(self) except -1:
+        """Hands over what was found, in its order; raises what a sink raised meanwhile."""
+        self.empty_findings()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return 0
+
+    # ---------------------------------------------------------------- what it is asked
+
+    def replace_rules(self, RuleSet rules not None):
+        """From the next message on; counters of correlations begin anew."""
+        cdef size_t i
+        cdef Scratch *scratch = rules.scratch_new()
+        self.empty_findings()
+        for i in range(self.table.mask + 1):
+            if self.table.slots[i] != NULL:
+                self.rules.state_free(self.table.slots[i].state)
+                self.table.slots[i].state = NULL
+        self.rules.scratch_free(self.scratch)
+        self.rules, self.scratch = rules, scratch
+        self.reputation = rules.new_reputation()
+
+    @property
+    def counters(self):
+        """Totals since the start, by the names that the manual explains."""
+        return {
+            "records": self.records,
+            "records_bad": self.bad_records,
+            "records_of_unknown_connections": self.unknown_records,
+            "connections_open": self.table.count,
+            "connections_refused": self.connections_refused,
+            "connections_evicted": self.connections_evicted,
+            "duplicate_end": self.duplicate_ends,
+            "hidden_bytes": self.hidden_bytes,
+            "messages": self.messages,
+            "message_bytes": self.message_bytes,
+            "alerts": self.alerts,
+            "hits_suppressed": self.hits_suppressed,
+        } | {
+            f"anomaly.{ANOMALY_KINDS[i]}": self.anomalies[i]
+            for i in range(ANOMALY_COUNT) if self.anomalies[i]
+        }
+
+
+# -------------------------------------------------------------------- the parser's callbacks
+
+cdef void on_request(void *user, const uint8_t *head, size_t size) noexcept nogil:
+    cdef Watched *watched = <Watched *>user
+    with gil:
+        (<Pipeline>watched.pipeline).request(watched, head, size)
+
+
+cdef void on_handshake(void *user, const HandshakeEvent *event) noexcept nogil:
+    cdef Watched *watched = <Watched *>user
+    with gil:
+        (<Pipeline>watched.pipeline).handshake(watched, event)
+
+
+cdef void on_message(void *user, Direction direction, const MessageEvent *event) noexcept nogil:
+    cdef Watched *watched = <Watched *>user
+    (<Pipeline>watched.pipeline).message_(watched, direction, event)
+
+
+cdef void on_control(void *user, Direction direction, const ControlEvent *event) noexcept nogil:
+    cdef Watched *watched = <Watched *>user
+    (<Pipeline>watched.pipeline).control_(watched, direction, event)
+
+
+cdef void on_anomaly(void *user, Direction direction, Anomaly kind,
+                     uint64_t offset) noexcept nogil:
+    cdef Watched *watched = <Watched *>user
+    (<Pipeline>watched.pipeline).anomaly_(watched, direction, kind, offset)
+
+
+cdef inline Direction direction_of(const Watched *watched, int flow) noexcept nogil:
+    """What a server reads and a client writes goes to the server."""
+    return C2S if (flow == SW_WRITE) == (watched.role == SW_CLIENT) else S2C
+
+
+cdef endpoints_of(const sw_open *open_):
+    if open_.family == SW_IPV4:
+        return endpoint.inet(open_.local[:4], open_.local_port, open_.remote[:4],
+                             open_.remote_port)
+    if open_.family == SW_IPV6:
+        return endpoint.inet(open_.local[:16], open_.local_port, open_.remote[:16],
+                             open_.remote_port)
+    return endpoint.UNIX if open_.family == SW_UNIX else endpoint.UNKNOWN
