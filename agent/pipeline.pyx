@@ -29,7 +29,7 @@ from sockwarden.parser.connection cimport (
     connection_end, connection_feed, connection_free, connection_new,
 )
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, C2S, CLOSE, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
+    ANOMALY_COUNT, C2S, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
     MessageEvent,
 )
 from sockwarden.parser.records cimport (
@@ -39,20 +39,9 @@ from sockwarden.parser.records cimport (
 
 import hashlib
 
-from msgspec import UNSET
-
-from sockwarden.agent import endpoint, redact
-from sockwarden.agent.alert import (
-    Alert, Category, Control, Message, rfc3339,
-)
-from sockwarden.agent.alert import Anomaly as AnomalyReport
-from sockwarden.agent.ends import Ends
-from sockwarden.agent.subject import Subject
+from sockwarden.agent import endpoint
+from sockwarden.agent.reporter import Reporter
 from sockwarden.parser.events import ANOMALY_KINDS
-from sockwarden.parser.handshake import Handshake
-
-LEAK = Category.LEAK
-DIRECTIONS = ("c2s", "s2c")
 
 # What one connection may make Python do: beyond, it is counted and not told one by one.
 cdef enum:
@@ -64,27 +53,6 @@ cdef uint64_t SECOND_NS = 1_000_000_000
 
 
 cdef class Pipeline:
-    cdef Table table
-    cdef Findings findings
-    cdef Limits limits
-    cdef RuleSet rules
-    cdef Scratch *scratch
-    cdef uint64_t now_ns          # of the record at work
-    cdef bint trace
-    # Python's side, touched with the GIL only.
-    cdef object sink, process, wanted, failure
-    cdef object ends              # Ends
-    cdef dict subjects            # connection number: Subject
-    cdef object reputation        # state of handshake and anomaly rules
-    cdef str agent
-    cdef bytes redaction_key
-    cdef public int64_t clock_offset_ns
-    cdef uint64_t seen_connections
-    # What happened, for the heartbeat.
-    cdef uint64_t records, unknown_records, bad_records, connections_refused, connections_evicted
-    cdef uint64_t duplicate_ends, hidden_bytes, messages, message_bytes, alerts
-    cdef uint64_t hits_suppressed, anomalies[ANOMALY_COUNT]
-
     def __cinit__(self, RuleSet rules not None, *args, size_t connections=65_536, **kwargs):
         self.rules = rules
         self.scratch = rules.scratch_new()
@@ -95,19 +63,15 @@ cdef class Pipeline:
                  uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
                  size_t connections=65_536, process=None, wanted=None,
                  bytes redaction_key=b"", int64_t clock_offset_ns=0):
-        self.sink = sink
         self.trace = trace
-        self.agent = agent
-        self.process = process
-        self.wanted = wanted
-        self.redaction_key = redaction_key
         self.clock_offset_ns = clock_offset_ns
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
         self.limits.digest = trace
-        self.ends = Ends()
-        self.subjects = {}
-        self.reputation = rules.new_reputation()
+        self.reporter = Reporter(
+            rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
+            wanted=wanted,
+        )
 
     def __dealloc__(self):
         cdef size_t i
@@ -172,7 +136,7 @@ cdef class Pipeline:
         event.valid_utf8 = event.complete = True
         self.now_ns = watched.seen_ns = time_ns
         with nogil:
-            self.message_(watched, direction_of(watched, flow), &event)
+            self.take_message(watched, direction_of(watched, flow), &event)
 
     # ---------------------------------------------------------------- 1. a record
 
@@ -261,7 +225,7 @@ cdef class Pipeline:
 
     # ---------------------------------------------------------------- 3. a whole message
 
-    cdef void message_(self, Watched *watched, Direction direction,
+    cdef void take_message(self, Watched *watched, Direction direction,
                        const MessageEvent *event) noexcept nogil:
         cdef Finding *finding
         cdef Facts facts
@@ -289,7 +253,7 @@ cdef class Pipeline:
         facts.complete = event.complete
         self.judge(watched, direction, &facts, event.payload, event.size)
 
-    cdef void control_(self, Watched *watched, Direction direction,
+    cdef void take_control(self, Watched *watched, Direction direction,
                        const ControlEvent *event) noexcept nogil:
         cdef Finding *finding
         cdef Facts facts
@@ -349,7 +313,7 @@ cdef class Pipeline:
             payload = self.rules.view(self.scratch, hit.view, &size)
         findings_evidence(&self.findings, finding, payload, size, hit.start, hit.end)
 
-    cdef void anomaly_(self, Watched *watched, Direction direction, Anomaly kind,
+    cdef void take_anomaly(self, Watched *watched, Direction direction, Anomaly kind,
                        uint64_t offset) noexcept nogil:
         cdef Finding *finding
         if watched.hidden:
@@ -379,60 +343,39 @@ cdef class Pipeline:
 
     cdef void meet(self, Watched *watched, const sw_record *header,
                    const sw_open *open_) noexcept:
-        """A connection opens: names are resolved while its process is still there."""
+        """A connection opens: its names are resolved while its process is still there."""
         self.empty_findings()
         try:
             ends = endpoints_of(open_)
             watched.loopback = ends.loopback
-            process = None
-            if header.process and self.process is not None:
-                process = self.process(header.process, open_.process_start_ns)
-            self.subjects[watched.connection] = Subject(
-                role=header.role, source=header.source, endpoints=ends,
-                pid=header.process or None, process=process,
-            )
+            self.reporter.meet(watched.connection, header.role, header.source, ends,
+                               header.process, open_.process_start_ns)
         except Exception as error:
             self.failure = self.failure or error
 
     cdef void request(self, Watched *watched, const uint8_t *head, size_t size) noexcept:
-        """The other end of this connection and a proxy's legs know each other by the key."""
+        """The request's head is whole: the other end of this connection is known by its key."""
         try:
-            subject = self.subjects[watched.connection]
-            subject.see_request(Handshake(head[:size], b""))
-            self.ends.add(subject.end)
+            self.reporter.request(watched.connection, head[:size])
         except Exception as error:
             self.failure = self.failure or error
 
     cdef void handshake(self, Watched *watched, const HandshakeEvent *event) noexcept:
-        """Both heads are whole: who is judged, and what do the handshake rules say?"""
+        """Both heads are whole: is it judged here, and what do the handshake rules say?"""
         cdef bytes response = b""
         self.empty_findings()
         try:
-            subject = self.subjects[watched.connection]
             if event.response != NULL:
                 response = event.response[:event.response_size]
-            subject.see_handshake(Handshake(event.request[:event.request_size], response))
-            if self.ends.settle(subject.end):
-                self.duplicate_ends += 1
-                watched.hidden = True
-            elif self.wanted is not None and not self.wanted(subject):
-                watched.hidden = True
-            else:
-                self.judge_handshake(subject, event.upgraded)
+            watched.hidden = not self.reporter.handshake(
+                watched.connection, self.epoch_ns(self.now_ns),
+                event.request[:event.request_size], response, bool(event.upgraded),
+            )
         except Exception as error:
             self.failure = self.failure or error
 
-    cdef judge_handshake(self, subject, bint upgraded):
-        cdef bytes evidence
-        if upgraded:
-            self.introduce(subject)
-        for hit in self.rules.judge_handshake(subject.fields(), self.reputation):
-            evidence = hit.evidence.encode(errors="replace")
-            self.alert(subject, hit.rule, self.now_ns, None, None, evidence, 0, len(evidence),
-                       hit.count)
-
     cdef empty_findings(self):
-        """Tells the sink what waits in the arena; what it raises is kept for `deliver`."""
+        """Tells what waits in the arena; what the sink raises is kept for `deliver`."""
         cdef size_t i
         for i in range(self.findings.count):
             try:
@@ -441,71 +384,30 @@ cdef class Pipeline:
                 self.failure = self.failure or error
         findings_clear(&self.findings)
 
-    cdef tell(self, const Finding *finding):
-        subject = self.subjects[finding.connection]
-        direction = DIRECTIONS[finding.direction]
-        if finding.kind == FOUND_HIT:
-            rule = self.rules.rules[finding.rule]
-            self.alert(subject, rule, finding.time_ns, direction, finding.opcode,
-                       finding.bytes[:finding.size], finding.start, finding.end, finding.count)
-        elif finding.kind == FOUND_ANOMALY:
-            self.tell_anomaly(subject, finding, direction, ANOMALY_KINDS[finding.opcode])
-        elif finding.kind == FOUND_MESSAGE:
-            self.introduce(subject)
-            self.sink.message(Message(
-                conn=subject.number, dir=direction, opcode=finding.opcode, length=finding.length,
-                sha256=finding.sha256[:32].hex() if finding.has_sha256 else None,
-                compressed=finding.compressed if finding.count else None,
-                fragments=finding.count or None,
-                after_close=finding.after_close,
-            ))
-        elif finding.kind == FOUND_CONTROL:
-            self.introduce(subject)
-            code = (finding.code or None) if finding.opcode == CLOSE else UNSET
-            self.sink.control(Control(
-                conn=subject.number, dir=direction, opcode=finding.opcode, length=finding.length,
-                code=code,
-            ))
+    cdef tell(self, const Finding *found):
+        if found.kind == FOUND_HIT:
+            self.reporter.hit(
+                found.connection, self.epoch_ns(found.time_ns), found.direction, found.opcode,
+                found.rule, found.bytes[:found.size], (found.start, found.end), found.count,
+            )
+        elif found.kind == FOUND_ANOMALY:
+            self.reporter.anomaly(found.connection, self.epoch_ns(found.time_ns),
+                                  found.direction, found.opcode, found.length)
+        elif found.kind == FOUND_MESSAGE:
+            self.reporter.message(
+                found.connection, found.direction, found.opcode, found.length,
+                found.sha256[:32].hex() if found.has_sha256 else None,
+                bool(found.compressed) if found.count else None, found.count or None,
+                bool(found.after_close),
+            )
+        elif found.kind == FOUND_CONTROL:
+            self.reporter.control(found.connection, found.direction, found.opcode, found.length,
+                                  found.code)
         else:
-            self.ends.remove(subject.end)
-            del self.subjects[finding.connection]
+            self.reporter.forget(found.connection)
 
-    cdef tell_anomaly(self, subject, const Finding *finding, str direction, str kind):
-        cdef bytes evidence
-        if self.trace:
-            self.introduce(subject)
-            self.sink.anomaly(AnomalyReport(
-                conn=subject.number, dir=direction, kind=kind, offset=finding.length
-            ))
-        fields = subject.fields() | {"offset": finding.length}
-        for hit in self.rules.judge_anomaly(kind, direction, fields, self.reputation):
-            evidence = hit.evidence.encode(errors="replace")
-            self.alert(subject, hit.rule, finding.time_ns, direction, None, evidence, 0, 0,
-                       hit.count)
-
-    cdef introduce(self, subject):
-        """A connection gets its number when it is first spoken of."""
-        if not subject.number:
-            self.seen_connections += 1
-            subject.number = self.seen_connections
-            if self.trace:
-                self.sink.connection(subject.report())
-
-    cdef alert(self, subject, rule, uint64_t time_ns, direction, opcode, bytes payload,
-               size_t start, size_t end, uint32_t count):
-        self.introduce(subject)
-        self.alerts += 1
-        self.sink.alert(Alert(
-            conn=subject.number, id="", agent=self.agent, sequence=None,
-            time=rfc3339(time_ns + self.clock_offset_ns), rule=rule.name, title=rule.title,
-            level=rule.level, category=rule.category, tags=rule.tags, dir=direction,
-            opcode=opcode,
-            evidence=redact.evidence(payload, start, end, secret=rule.category == LEAK,
-                                     key=self.redaction_key),
-            count=count, client=subject.client, server=subject.server, path=subject.alert_path,
-            origin=subject.origin, subprotocol=subject.subprotocol, tls=subject.tls,
-            proxied=self.ends.proxied(subject.end), process=subject.process,
-        ))
+    cdef uint64_t epoch_ns(self, uint64_t time_ns) noexcept nogil:
+        return <uint64_t>(<int64_t>time_ns + self.clock_offset_ns)
 
     cpdef int deliver(self) except -1:
         """Hands over what was found, in its order; raises what a sink raised meanwhile."""
@@ -528,7 +430,7 @@ cdef class Pipeline:
                 self.table.slots[i].state = NULL
         self.rules.scratch_free(self.scratch)
         self.rules, self.scratch = rules, scratch
-        self.reputation = rules.new_reputation()
+        self.reporter.use(rules)
 
     @property
     def counters(self):
@@ -540,15 +442,15 @@ cdef class Pipeline:
             "connections_open": self.table.count,
             "connections_refused": self.connections_refused,
             "connections_evicted": self.connections_evicted,
-            "duplicate_end": self.duplicate_ends,
+            "duplicate_end": self.reporter.duplicate_ends,
             "hidden_bytes": self.hidden_bytes,
             "messages": self.messages,
             "message_bytes": self.message_bytes,
-            "alerts": self.alerts,
+            "alerts": self.reporter.alerts,
             "hits_suppressed": self.hits_suppressed,
         } | {
             f"anomaly.{ANOMALY_KINDS[i]}": self.anomalies[i]
-            for i in range(ANOMALY_COUNT) if self.anomalies[i]
+            for i in range(<int>ANOMALY_COUNT) if self.anomalies[i]
         }
 
 
@@ -568,18 +470,18 @@ cdef void on_handshake(void *user, const HandshakeEvent *event) noexcept nogil:
 
 cdef void on_message(void *user, Direction direction, const MessageEvent *event) noexcept nogil:
     cdef Watched *watched = <Watched *>user
-    (<Pipeline>watched.pipeline).message_(watched, direction, event)
+    (<Pipeline>watched.pipeline).take_message(watched, direction, event)
 
 
 cdef void on_control(void *user, Direction direction, const ControlEvent *event) noexcept nogil:
     cdef Watched *watched = <Watched *>user
-    (<Pipeline>watched.pipeline).control_(watched, direction, event)
+    (<Pipeline>watched.pipeline).take_control(watched, direction, event)
 
 
 cdef void on_anomaly(void *user, Direction direction, Anomaly kind,
                      uint64_t offset) noexcept nogil:
     cdef Watched *watched = <Watched *>user
-    (<Pipeline>watched.pipeline).anomaly_(watched, direction, kind, offset)
+    (<Pipeline>watched.pipeline).take_anomaly(watched, direction, kind, offset)
 
 
 cdef inline Direction direction_of(const Watched *watched, int flow) noexcept nogil:

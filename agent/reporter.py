@@ -1,0 +1,226 @@
+"""Python's side of the pipeline: what was found becomes reports and alerts with names.
+
+The pipeline calls it once when a connection opens, twice for its handshake, and once for each
+finding.  Everything here is bounded by what the pipeline lets through.
+"""
+
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from sockwarden.agent import redact
+from sockwarden.agent.alert import (
+    Alert,
+    Anomaly,
+    Category,
+    Control,
+    DirectionName,
+    Message,
+    Process,
+    rfc3339,
+)
+from sockwarden.agent.endpoint import Endpoints
+from sockwarden.agent.ends import Ends
+from sockwarden.agent.rules.engine import RuleSet
+from sockwarden.agent.rules.model import Rule
+from sockwarden.agent.sink import Sink
+from sockwarden.agent.subject import Subject
+from sockwarden.parser.events import ANOMALY_KINDS
+from sockwarden.parser.handshake import Handshake
+
+DIRECTIONS: tuple[DirectionName, DirectionName] = ("c2s", "s2c")
+CLOSE = 8
+
+
+class Reporter:
+    """`connection` is always the number in the records; `direction` is parser.events.Direction."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        sink: Sink,
+        *,
+        trace: bool,
+        agent: str | None,
+        redaction_key: bytes,
+        process: Callable[[int, int], Process | None] | None,
+        wanted: Callable[[Subject], bool] | None,
+    ) -> None:
+        self._sink = sink
+        self._trace = trace
+        self._agent = agent
+        self._redaction_key = redaction_key
+        self._process = process
+        self._wanted = wanted
+        self._ends = Ends()
+        self._subjects: dict[int, Subject] = {}
+        self._numbered = 0
+        self.duplicate_ends = 0
+        self.alerts = 0
+        self.use(rules)
+
+    def use(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._reputation = rules.new_reputation()
+
+    def meet(
+        self, connection: int, role: int, source: int, endpoints: Endpoints, pid: int, start_ns: int
+    ) -> None:
+        """A connection opens: names are resolved while its process is still there."""
+        process = self._process(pid, start_ns) if pid and self._process else None
+        self._subjects[connection] = Subject(
+            role=role, source=source, endpoints=endpoints, pid=pid or None, process=process
+        )
+
+    def request(self, connection: int, head: bytes) -> None:
+        """The other end of this connection and a proxy's legs know each other by the key."""
+        subject = self._subjects[connection]
+        subject.see_request(Handshake(head, b""))
+        self._ends.add(subject.end)
+
+    def handshake(
+        self, connection: int, time_ns: int, request: bytes, response: bytes, upgraded: bool
+    ) -> bool:
+        """Both heads are whole.  False: this connection need not be looked at."""
+        subject = self._subjects[connection]
+        subject.see_handshake(Handshake(request, response))
+        if self._ends.settle(subject.end):
+            self.duplicate_ends += 1
+            return False
+        if self._wanted and not self._wanted(subject):
+            return False
+        if upgraded:
+            self._introduce(subject)
+        for hit in self._rules.judge_handshake(subject.fields(), self._reputation):
+            evidence = hit.evidence.encode(errors="replace")
+            self._alert(subject, hit.rule, time_ns, None, None, evidence, (0, len(evidence)),
+                        hit.count)
+        return True
+
+    def message(
+        self,
+        connection: int,
+        direction: int,
+        opcode: int,
+        length: int,
+        sha256: str | None,
+        compressed: bool | None,
+        fragments: int | None,
+        after_close: bool,
+    ) -> None:
+        subject = self._introduce(self._subjects[connection])
+        self._sink.message(
+            Message(
+                conn=subject.number,
+                dir=DIRECTIONS[direction],
+                opcode=opcode,
+                length=length,
+                sha256=sha256,
+                compressed=compressed,
+                fragments=fragments,
+                after_close=after_close,
+            )
+        )
+
+    def control(self, connection: int, direction: int, opcode: int, length: int, code: int) -> None:
+        subject = self._introduce(self._subjects[connection])
+        self._sink.control(
+            Control(
+                conn=subject.number,
+                dir=DIRECTIONS[direction],
+                opcode=opcode,
+                length=length,
+                code=(code or None) if opcode == CLOSE else UNSET,
+            )
+        )
+
+    def anomaly(
+        self, connection: int, time_ns: int, direction: int, kind: int, offset: int
+    ) -> None:
+        subject = self._subjects[connection]
+        way, name = DIRECTIONS[direction], ANOMALY_KINDS[kind]
+        if self._trace:
+            self._introduce(subject)
+            self._sink.anomaly(Anomaly(conn=subject.number, dir=way, kind=name, offset=offset))
+        fields = subject.fields() | {"offset": offset}
+        for hit in self._rules.judge_anomaly(name, way, fields, self._reputation):
+            evidence = hit.evidence.encode(errors="replace")
+            self._alert(subject, hit.rule, time_ns, way, None, evidence, (0, 0), hit.count)
+
+    def hit(
+        self,
+        connection: int,
+        time_ns: int,
+        direction: int,
+        opcode: int,
+        rule: int,
+        payload: bytes,
+        span: tuple[int, int],
+        count: int,
+    ) -> None:
+        """A rule matched payload[slice(*span)] of a message or a control frame."""
+        self._alert(
+            self._subjects[connection],
+            self._rules.rules[rule],
+            time_ns,
+            DIRECTIONS[direction],
+            opcode,
+            payload,
+            span,
+            count,
+        )
+
+    def forget(self, connection: int) -> None:
+        self._ends.remove(self._subjects.pop(connection).end)
+
+    def _introduce(self, subject: Subject) -> Subject:
+        """A connection gets its number when it is first spoken of."""
+        if not subject.number:
+            self._numbered += 1
+            subject.number = self._numbered
+            if self._trace:
+                self._sink.connection(subject.report())
+        return subject
+
+    def _alert(
+        self,
+        subject: Subject,
+        rule: Rule,
+        time_ns: int,
+        direction: DirectionName | None,
+        opcode: int | None,
+        payload: bytes,
+        span: tuple[int, int],
+        count: int,
+    ) -> None:
+        self._introduce(subject)
+        self.alerts += 1
+        secret = rule.category == Category.LEAK
+        self._sink.alert(
+            Alert(
+                conn=subject.number,
+                id="",
+                agent=self._agent,
+                sequence=None,
+                time=rfc3339(time_ns),
+                rule=rule.name,
+                title=rule.title,
+                level=rule.level,
+                category=rule.category,
+                tags=rule.tags,
+                dir=direction,
+                opcode=opcode,
+                evidence=redact.evidence(
+                    payload, *span, secret=secret, key=self._redaction_key
+                ),
+                count=count,
+                client=subject.client,
+                server=subject.server,
+                path=subject.alert_path,
+                origin=subject.origin,
+                subprotocol=subject.subprotocol,
+                tls=subject.tls,
+                proxied=self._ends.proxied(subject.end),
+                process=subject.process,
+            )
+        )
