@@ -29,7 +29,7 @@ from sockwarden.parser.connection cimport (
     connection_end, connection_feed, connection_free, connection_new,
 )
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, C2S, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
+    ANOMALY_COUNT, C2S, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
     MessageEvent,
 )
 from sockwarden.parser.records cimport (
@@ -67,7 +67,7 @@ cdef class Pipeline:
         self.clock_offset_ns = clock_offset_ns
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
-        self.limits.digest = trace
+        self.limits.digest = DIGEST_ALL if trace else DIGEST_NONE
         self.reporter = Reporter(
             rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
             wanted=wanted,

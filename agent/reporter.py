@@ -21,8 +21,9 @@ from sockwarden.agent.alert import (
 )
 from sockwarden.agent.endpoint import Endpoints
 from sockwarden.agent.ends import Ends
+from sockwarden.agent.rules.detectors.window import Windows
 from sockwarden.agent.rules.engine import RuleSet
-from sockwarden.agent.rules.model import Rule
+from sockwarden.agent.rules.model import AnyRule, RuleHit
 from sockwarden.agent.sink import Sink
 from sockwarden.agent.subject import Subject
 from sockwarden.parser.events import ANOMALY_KINDS
@@ -61,7 +62,7 @@ class Reporter:
 
     def use(self, rules: RuleSet) -> None:
         self._rules = rules
-        self._reputation = rules.new_reputation()
+        self._windows = Windows()
 
     def meet(
         self, connection: int, role: int, source: int, endpoints: Endpoints, pid: int, start_ns: int
@@ -91,10 +92,9 @@ class Reporter:
             return False
         if upgraded:
             self._introduce(subject)
-        for hit in self._rules.judge_handshake(subject.fields(), self._reputation):
-            evidence = hit.evidence.encode(errors="replace")
-            self._alert(subject, hit.rule, time_ns, None, None, evidence, (0, len(evidence)),
-                        hit.count)
+        fields = subject.fields() | {"connection": connection}
+        hits = self._rules.judge_handshake(fields, self._windows, time_ns=time_ns)
+        self._alert_all(subject, hits, time_ns, None)
         return True
 
     def message(
@@ -142,10 +142,9 @@ class Reporter:
         if self._trace:
             self._introduce(subject)
             self._sink.anomaly(Anomaly(conn=subject.number, dir=way, kind=name, offset=offset))
-        fields = subject.fields() | {"offset": offset}
-        for hit in self._rules.judge_anomaly(name, way, fields, self._reputation):
-            evidence = hit.evidence.encode(errors="replace")
-            self._alert(subject, hit.rule, time_ns, way, None, evidence, (0, 0), hit.count)
+        fields = subject.fields() | {"connection": connection, "offset": offset}
+        hits = self._rules.judge_anomaly(name, way, fields, self._windows, time_ns=time_ns)
+        self._alert_all(subject, hits, time_ns, way)
 
     def hit(
         self,
@@ -182,10 +181,18 @@ class Reporter:
                 self._sink.connection(subject.report())
         return subject
 
+    def _alert_all(
+        self, subject: Subject, hits: list[RuleHit], time_ns: int, direction: DirectionName | None
+    ) -> None:
+        for hit in hits:
+            text = hit.evidence.encode(errors="replace")
+            span = (0, len(text))
+            self._alert(subject, hit.rule, time_ns, direction, None, text, span, hit.count)
+
     def _alert(
         self,
         subject: Subject,
-        rule: Rule,
+        rule: AnyRule,
         time_ns: int,
         direction: DirectionName | None,
         opcode: int | None,
@@ -210,9 +217,7 @@ class Reporter:
                 tags=rule.tags,
                 dir=direction,
                 opcode=opcode,
-                evidence=redact.evidence(
-                    payload, *span, secret=secret, key=self._redaction_key
-                ),
+                evidence=redact.evidence(payload, *span, secret=secret, key=self._redaction_key),
                 count=count,
                 client=subject.client,
                 server=subject.server,

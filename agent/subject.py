@@ -81,7 +81,6 @@ class Subject:
             "tls": self.tls is not None,
             "loopback": self.endpoints.loopback,
             "client": self.client,
-            "client_address": self.client.rpartition(":")[0] if self.client else None,
             "server": self.server,
             "role": ROLES.get(self.role),
         }
