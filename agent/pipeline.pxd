@@ -42,6 +42,7 @@ cdef class Pipeline:
     cdef void data(self, Watched *watched, const sw_record *header,
                    const uint8_t *data) noexcept nogil
     cdef void close(self, Watched *watched, const sw_close *ends) noexcept nogil
+    cdef void exit(self, uint32_t process) noexcept nogil
     cdef void forget(self, Watched *watched) noexcept nogil
     cdef void release_parser(self, Watched *watched) noexcept nogil
     cdef void take_message(self, Watched *watched, Direction direction,

@@ -29,11 +29,11 @@ from sockwarden.parser.connection cimport (
     connection_end, connection_feed, connection_free, connection_new,
 )
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, C2S, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly, ControlEvent, Direction, HandshakeEvent, Handler, Limits,
-    MessageEvent,
+    ANOMALY_COUNT, C2S, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly, ControlEvent, Direction, Handler,
+    HandshakeEvent, Limits, MessageEvent,
 )
 from sockwarden.parser.records cimport (
-    SW_CLIENT, SW_CLOSE, SW_DATA, SW_IPV4, SW_IPV6, SW_OPEN, SW_SERVER, SW_SOCKET, SW_UNIX,
+    SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SERVER, SW_SOCKET, SW_UNIX,
     SW_WRITE, sw_close, sw_open, sw_record,
 )
 
@@ -150,6 +150,8 @@ cdef class Pipeline:
                 self.open(header, <const sw_open *>data)
             else:
                 self.bad_records += 1
+        elif header.kind == SW_EXIT:
+            self.exit(header.process)
         elif watched == NULL:
             self.unknown_records += 1
         elif header.kind == SW_DATA:
@@ -180,6 +182,7 @@ cdef class Pipeline:
             return
         watched.pipeline = <void *>self
         watched.opened_ns = watched.seen_ns = header.time_ns
+        watched.process = header.process
         watched.role = header.role
         watched.tls = header.source != SW_SOCKET
         with gil:
@@ -210,6 +213,17 @@ cdef class Pipeline:
             connection_end(watched.parser, direction_of(watched, 0), ends.end[0])
             connection_end(watched.parser, direction_of(watched, 1), ends.end[1])
         self.forget(watched)
+
+    cdef void exit(self, uint32_t process) noexcept nogil:
+        """A process has ended: the kernel closed what it had open without a call."""
+        cdef size_t at = 0
+        cdef sw_close unknown
+        unknown.end[0] = unknown.end[1] = 0
+        while at <= self.table.mask:
+            if self.table.slots[at] != NULL and self.table.slots[at].process == process:
+                self.close(self.table.slots[at], &unknown)  # another may take its place
+            else:
+                at += 1
 
     cdef void forget(self, Watched *watched) noexcept nogil:
         self.add_finding(watched, FOUND_CLOSE)

@@ -123,6 +123,7 @@ cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
             self.unanswered += 1
             skip_message(side, True)
             return
+        self.handler.request(self.handler.user, head.data, head.size)
     else:
         status = head_status(head)
         if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:

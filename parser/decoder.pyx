@@ -124,6 +124,7 @@ cdef class Collector:
     def __cinit__(self):
         self.events = []
         self.handler.user = <PyObject *>self
+        self.handler.request = on_request
         self.handler.handshake = on_handshake
         self.handler.message = on_message
         self.handler.control = on_control
@@ -137,6 +138,10 @@ cdef class Collector:
             error, self.error = self.error, None
             raise error
         return events
+
+
+cdef void on_request(void *user, const uint8_t *head, size_t size) noexcept nogil:
+    pass  # the handshake brings the request again, with its answer
 
 
 cdef void on_handshake(void *user, const HandshakeEvent *event) noexcept with gil:

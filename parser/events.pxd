@@ -91,6 +91,8 @@ cdef struct ControlEvent:
 
 cdef struct Handler:
     void *user
+    # The head of the request that asks for the upgrade, before it is answered.
+    void (*request)(void *user, const uint8_t *head, size_t size) noexcept nogil
     void (*handshake)(void *user, const HandshakeEvent *event) noexcept nogil
     void (*message)(void *user, Direction direction, const MessageEvent *event) noexcept nogil
     void (*control)(void *user, Direction direction, const ControlEvent *event) noexcept nogil

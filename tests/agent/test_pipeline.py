@@ -4,8 +4,8 @@ import hashlib
 
 import msgspec
 import pytest
-from support.records import CLIENT, OPENSSL, Conversation, record
-from support.websocket import BINARY, CLOSE, PING, TEXT, frame, key_of, request, response
+from probe_records import CLIENT, OPENSSL, Conversation, record
+from websocket_bytes import BINARY, CLOSE, PING, TEXT, frame, key_of, request, response
 
 from sockwarden.agent.alert import Alert, Anomaly, Connection, Control, Message, Process
 from sockwarden.agent.pipeline import Pipeline

@@ -1,1 +1,0 @@
-"""What several tests share; on pytest's path by `pythonpath` in pyproject.toml."""
