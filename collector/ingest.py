@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 # Batches that gRPC's flow control may hold for a stream besides the one being written.
 _WINDOW = 4
 _HELLO_S = 10.0
+# Characters of what an agent sent that the log repeats.
+_SAID = 64
 _CURSOR_BUDGET_S = 10.0
 # An agent that was quiet may be this far ahead of its rate.
 _BURST_S = 5.0
@@ -186,7 +188,7 @@ class Ingest(IngestServiceServicer):
     async def _batch(self, stream: _Stream, batch: Batch) -> Ack:
         for number, alert in enumerate(batch.alerts):
             if alert.agent != stream.agent:
-                _refused(stream.agent, f"sent an alert of {alert.agent!r}")
+                _refused(stream.agent, f"sent an alert of {alert.agent[:_SAID]!r}")
                 raise Refusal(
                     grpc.StatusCode.PERMISSION_DENIED,
                     f"batch.alerts[{number}].agent: this stream is for {stream.agent} only",
@@ -216,6 +218,4 @@ class Ingest(IngestServiceServicer):
 
 
 def _refused(agent: str, what: str) -> None:
-    journal.say(
-        _log, logging.WARNING, f"{agent} {what}", journal.Event.AGENT_REFUSED, AGENT=agent
-    )
+    journal.say(_log, logging.WARNING, f"{agent} {what}", journal.Event.AGENT_REFUSED, AGENT=agent)

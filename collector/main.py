@@ -27,6 +27,7 @@ _IDENTIFIER = "sockwarden-collector"
 # systemd waits this many times longer than we take between two pings.
 _PINGS = 3
 _SECOND_NS = 10**9
+_START_STEP_NS = 60 * _SECOND_NS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +74,11 @@ async def _serve(config: Config) -> None:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    collector = await Collector.start(config)
+    patience = asyncio.create_task(_patience(), name="start")
+    try:
+        collector = await Collector.start(config)
+    finally:
+        patience.cancel()
     watching = asyncio.create_task(_watchdog(collector), name="watchdog")
     text = f"agents on {config.listen.address}, queries on {config.listen.query}"
     journal.say(_log, logging.INFO, text, journal.Event.STARTED)
@@ -85,6 +90,13 @@ async def _serve(config: Config) -> None:
         watching.cancel()
         await collector.stop()
     journal.say(_log, logging.INFO, "stopped", journal.Event.STOPPED)
+
+
+async def _patience() -> None:
+    """Keeps systemd waiting while the store is checked."""
+    while True:
+        notify.extend_start(_START_STEP_NS)
+        await asyncio.sleep(_START_STEP_NS / 2 / _SECOND_NS)
 
 
 async def _watchdog(collector: Collector) -> None:

@@ -69,8 +69,16 @@ class Collector:
     @classmethod
     async def start(cls, config: Config) -> "Collector":
         """Raises `CollectorError` in one line; then nothing of it is left behind."""
-        store = open_store(config.store.engine, Path(config.store.path), config.store.limit_bytes)
-        collector = cls(config, store)
+        chosen = config.store
+        # In a thread: the check of a large file after a crash takes its time.
+        store = await asyncio.to_thread(
+            open_store, chosen.engine, Path(chosen.path), chosen.limit_bytes
+        )
+        try:
+            collector = cls(config, store)
+        except BaseException:
+            store.close()
+            raise
         collector._writing = asyncio.create_task(collector.store.run(), name="store-write")
         collector._keeping = asyncio.create_task(
             retention.keep(collector.store, config.retention.days), name="retention"
@@ -103,6 +111,13 @@ class Collector:
 
     def _bind(self, server: grpc.aio.Server, address: Address) -> None:
         chosen = credentials.server(self._config.listen, address)
+        if chosen is None and not address.is_unix:
+            journal.say(
+                _log,
+                logging.WARNING,
+                f"development mode: {address} has no TLS, and callers are who they say they are",
+                journal.Event.DEVELOPMENT_MODE,
+            )
         with _socket_mode(address):
             try:
                 if chosen is None:

@@ -49,7 +49,10 @@ def test_both_legs_of_a_local_proxy_are_judged_and_proxied():
     upstream = accepting("::1:8080", "::1:5000")
     ends = watch(client, front, to_upstream, upstream)
     assert [end.duplicate for end in (client, front, to_upstream, upstream)] == [
-        True, False, True, False,
+        True,
+        False,
+        True,
+        False,
     ]
     assert ends.proxied(front)
     assert ends.proxied(upstream)

@@ -13,7 +13,7 @@ from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.load import load_rules
 
 MASK = b"\x01\x02\x03\x04"
-INJECTION = b"{\"q\":\"x' UNION SELECT username, password FROM users -- \"}"
+INJECTION = b'{"q":"x\' UNION SELECT username, password FROM users -- "}'
 
 
 class Sink:
@@ -45,8 +45,11 @@ def pipeline(rules, sink, *, trace=True, **options):
 
 def greet(conversation, path="/chat", key=None, **headers):
     key = key or key_of(conversation.number)
-    return (conversation.open() + conversation.c2s(request(path, key=key, **headers))
-            + conversation.s2c(response(key)))
+    return (
+        conversation.open()
+        + conversation.c2s(request(path, key=key, **headers))
+        + conversation.s2c(response(key))
+    )
 
 
 def test_one_message_from_record_to_report(rules, sink):
@@ -56,11 +59,28 @@ def test_one_message_from_record_to_report(rules, sink):
     way.feed(talk.c2s(frame(TEXT, b"hello", mask=MASK)))
     way.deliver()
     assert sink.reports == [
-        Connection(conn=1, client="10.9.0.1:20000", server="10.9.0.2:8080", role="server",
-                   path="/chat", origin="https://shop.example", subprotocol=None,
-                   extensions=None, tls=None, pid=4711, exe="/usr/bin/node"),
-        Message(conn=1, dir="c2s", opcode=TEXT, length=5,
-                sha256=hashlib.sha256(b"hello").hexdigest(), compressed=False, fragments=1),
+        Connection(
+            conn=1,
+            client="10.9.0.1:20000",
+            server="10.9.0.2:8080",
+            role="server",
+            path="/chat",
+            origin="https://shop.example",
+            subprotocol=None,
+            extensions=None,
+            tls=None,
+            pid=4711,
+            exe="/usr/bin/node",
+        ),
+        Message(
+            conn=1,
+            dir="c2s",
+            opcode=TEXT,
+            length=5,
+            sha256=hashlib.sha256(b"hello").hexdigest(),
+            compressed=False,
+            fragments=1,
+        ),
     ]
 
 
@@ -87,7 +107,9 @@ def test_an_attack_becomes_one_alert_of_its_rule(rules, sink):
     assert len(alerts) == 1
     assert (alerts[0].category, alerts[0].dir, alerts[0].opcode) == ("injection", "c2s", TEXT)
     assert (alerts[0].client, alerts[0].tls, alerts[0].path) == (
-        "10.9.0.1:20000", "openssl", "/chat",
+        "10.9.0.1:20000",
+        "openssl",
+        "/chat",
     )
     assert "UNION SELECT" in alerts[0].evidence
 
@@ -96,8 +118,12 @@ def test_a_message_in_pieces_and_a_control_frame_between(rules, sink):
     talk = Conversation(1)
     way = pipeline(rules, sink)
     way.feed(greet(talk))
-    wire = (frame(TEXT, b"ab", mask=MASK, fin=False) + frame(PING, b"x", mask=MASK)
-            + frame(0, b"c", mask=MASK) + frame(CLOSE, b"\x03\xe8", mask=MASK))
+    wire = (
+        frame(TEXT, b"ab", mask=MASK, fin=False)
+        + frame(PING, b"x", mask=MASK)
+        + frame(0, b"c", mask=MASK)
+        + frame(CLOSE, b"\x03\xe8", mask=MASK)
+    )
     for byte in wire:
         way.feed(talk.c2s(bytes([byte])))
     way.deliver()
@@ -142,7 +168,8 @@ def test_legs_of_a_proxy_are_two_connections_and_both_proxied(rules, sink):
     way.feed(front.c2s(attack) + back.c2s(attack))
     way.deliver()
     assert [(alert.tls, alert.proxied) for alert in sink.of(Alert) if alert.dir] == [
-        ("openssl", True), (None, True),
+        ("openssl", True),
+        (None, True),
     ]
 
 
@@ -164,8 +191,9 @@ def test_a_flood_of_hits_is_bounded_and_counted(rules, sink):
 def test_a_full_table_makes_room_and_says_so(rules, sink):
     way = pipeline(rules, sink, connections=8)
     for number in range(1, 21):
-        talk = Conversation(number, remote=f"10.9.0.1:{20000 + number}",
-                            time_ns=number * 1_000_000_000)
+        talk = Conversation(
+            number, remote=f"10.9.0.1:{20000 + number}", time_ns=number * 1_000_000_000
+        )
         way.feed(greet(talk) + talk.c2s(frame(TEXT, b"hello", mask=MASK)))
     way.deliver()
     assert len(sink.of(Message)) == 20

@@ -155,7 +155,7 @@ class CollectorProcess:
     def __init__(self, settings: Config, folder: Path) -> None:
         self._settings = settings
         self._file = folder / "collector.toml"
-        self._file.write_text(_toml(settings))
+        self._file.write_text(toml(settings))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -192,7 +192,7 @@ def process(settings: Config, folder: Path) -> Iterator[CollectorProcess]:
         running.close()
 
 
-def _toml(settings: Config) -> str:
+def toml(settings: Config) -> str:
     listen, store = settings.listen, settings.store
     return (
         f"[listen]\naddress = {listen.address!r}\nquery = {listen.query!r}\n"

@@ -15,15 +15,26 @@ CLOSING = struct.Struct("<QQ")
 FAMILIES = {4: 2, 6: 10}
 
 
-def record(connection, kind, data=b"", *, time_ns=1, position=0, flow=READ, source=SOCKET,
-           role=SERVER, process=0):
-    header = HEADER.pack(connection, time_ns, position, len(data), len(data), 0, process, kind,
-                         flow, source, role)
+def record(
+    connection,
+    kind,
+    data=b"",
+    *,
+    time_ns=1,
+    position=0,
+    flow=READ,
+    source=SOCKET,
+    role=SERVER,
+    process=0,
+):
+    header = HEADER.pack(
+        connection, time_ns, position, len(data), len(data), 0, process, kind, flow, source, role
+    )
     return header + data + bytes(-len(data) % 8)
 
 
 def address(text):
-    """"10.0.0.1:80" -> (family, packed, port); None -> not known."""
+    """ "10.0.0.1:80" -> (family, packed, port); None -> not known."""
     if text is None:
         return 0, b"", 0
     host, _, port = text.rpartition(":")
@@ -66,5 +77,13 @@ class Conversation:
 
     def _record(self, kind, data, **fields):
         self.time_ns += 1_000_000
-        return record(self.number, kind, data, time_ns=self.time_ns, source=self.source,
-                      role=self.role, process=self.process, **fields)
+        return record(
+            self.number,
+            kind,
+            data,
+            time_ns=self.time_ns,
+            source=self.source,
+            role=self.role,
+            process=self.process,
+            **fields,
+        )

@@ -27,6 +27,11 @@ def status(text: str) -> None:
     _send(f"STATUS={_line(text)}")
 
 
+def extend_start(limit_ns: int) -> None:
+    """A start that takes long, but moves: systemd waits that much longer from now on."""
+    _send(f"EXTEND_TIMEOUT_USEC={limit_ns // _NS_PER_US}")
+
+
 def watchdog() -> None:
     _send("WATCHDOG=1")
 
