@@ -17,8 +17,8 @@ cdef extern from "workspace.h" nogil:
     int sw_workspace_setup()
 
 cdef enum:
-    SPARE_BYTES = 4 << 20
-    SMALL_BYTES = 4096  # lent for any message
+    SPARE_BYTES = 4 << 20    # kept at most
+    SMALL_BYTES = 16 << 10  # lent for any message
 
 if sw_workspace_setup():
     raise MemoryError("no thread-specific key left for the parser's scratch memory")

@@ -3,6 +3,9 @@
  * intersection of three sets, found by the halves of the first octet and the upper half
  * of the second; a third and fourth octet must be continuations and nothing else may be.
  *
+ * Blocks of ASCII get no short cut: a branch that text makes unpredictable costs more than
+ * the look-ups, and text that is all ASCII does not come here.
+ *
  * prefix: how many octets, from a boundary of characters on, are whole and valid
  * characters.  It may stop up to a block early, before something that is not: the scalar
  * code (utf8.pyx) goes on from there and tells the octet.

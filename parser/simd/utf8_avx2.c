@@ -59,8 +59,7 @@ TARGET static size_t prefix(const uint8_t *data, size_t size)
     size_t at = 0;
     for (; at + BLOCK <= size; at += BLOCK) {
         const __m256i block = _mm256_loadu_si256((const __m256i *)(data + at));
-        const int plain = !_mm256_movemask_epi8(block) && sw_utf8_boundary(data, at) == at;
-        if (!plain && wrong(block, before))
+        if (wrong(block, before))
             return sw_utf8_boundary(data, at);
         before = block;
     }

@@ -1,5 +1,4 @@
-/* See utf8.h.  The octets before each one are loaded again from memory, under a mask
- * that hides what lies outside of the data. */
+/* See utf8.h. */
 #include "utf8.h"
 
 #if defined(__x86_64__)
@@ -25,24 +24,16 @@ TARGET static inline __m512i table_of(const uint8_t *table)
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table));
 }
 
-/* The block that begins `back` octets before data + at. */
-TARGET static inline __m512i block_at(const uint8_t *data, size_t at, size_t size, size_t back)
-{
-    const size_t there = size - at + back;
-    __mmask64 lanes = there >= BLOCK ? ~0ull : _bzhi_u64(~0ull, (unsigned)there);
-    if (at < back)
-        lanes &= ~0ull << back;
-    return _mm512_maskz_loadu_epi8(lanes, data + at - back);
-}
-
-TARGET static inline int wrong(__m512i block, const uint8_t *data, size_t at, size_t size)
+/* Nonzero where the block is wrong, by the block before it. */
+TARGET static inline int wrong(__m512i block, __m512i before)
 {
     static const uint8_t first_upper[16] = {SW_FIRST_UPPER};
     static const uint8_t first_lower[16] = {SW_FIRST_LOWER};
     static const uint8_t second_upper[16] = {SW_SECOND_UPPER};
-    const __m512i back_1 = block_at(data, at, size, 1);
-    const __m512i back_2 = block_at(data, at, size, 2);
-    const __m512i back_3 = block_at(data, at, size, 3);
+    const __m512i joint = _mm512_alignr_epi32(block, before, 12);
+    const __m512i back_1 = _mm512_alignr_epi8(block, joint, 15);
+    const __m512i back_2 = _mm512_alignr_epi8(block, joint, 14);
+    const __m512i back_3 = _mm512_alignr_epi8(block, joint, 13);
     const __m512i lower = _mm512_and_si512(back_1, _mm512_set1_epi8(0x0f));
     const __m512i pairs = _mm512_and_si512(
         _mm512_and_si512(_mm512_shuffle_epi8(table_of(first_upper), upper(back_1)),
@@ -58,15 +49,18 @@ TARGET static inline int wrong(__m512i block, const uint8_t *data, size_t at, si
 
 TARGET static size_t prefix(const uint8_t *data, size_t size)
 {
+    __m512i before = _mm512_setzero_si512();
     size_t at = 0;
-    for (; at < size; at += BLOCK) {
-        const __m512i block = block_at(data, at, size, 0);
-        const int plain = !_mm512_movepi8_mask(block) && sw_utf8_boundary(data, at) == at;
-        if (!plain && wrong(block, data, at, size))
+    for (; at + BLOCK <= size; at += BLOCK) {
+        const __m512i block = _mm512_loadu_si512(data + at);
+        if (wrong(block, before))
             return sw_utf8_boundary(data, at);
+        before = block;
     }
-    /* Where the last block is full, nothing stood behind an unfinished character. */
-    return sw_utf8_boundary(data, size);
+    const __mmask64 here = _bzhi_u64(~0ull, (unsigned)(size - at));
+    if (wrong(_mm512_maskz_loadu_epi8(here, data + at), before))
+        return sw_utf8_boundary(data, at);
+    return size;
 }
 
 #else
