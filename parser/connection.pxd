@@ -40,6 +40,7 @@ cdef struct Side:
 cdef struct Connection:
     Limits limits
     Handler handler
+    uint64_t bodiless    # of the unanswered ones, from bit 0 on: HEAD, whose response has no body
     uint32_t unanswered  # requests before the one that asks for the upgrade
     bint told            # the handshake was
     Side side[2]         # by Direction

@@ -25,6 +25,7 @@ cdef enum:
     SWITCHING_PROTOCOLS = 101
     NO_CONTENT = 204
     NOT_MODIFIED = 304
+    BODILESS_BITS = 64  # of Connection.bodiless; a later HEAD counts as any request
 
 
 cdef Connection *connection_new(const Limits *limits, const Handler *handler) noexcept nogil:
@@ -69,8 +70,8 @@ cdef void open_frames(Connection *self, Direction direction,
         frames_end(&side.frames)
 
 
-# Tells the handshake once all is known that can be.
-cdef void settle(Connection *self) noexcept nogil:
+# Tells the handshake once all is known that can be, or at once.
+cdef void settle(Connection *self, bint at_once) noexcept nogil:
     cdef Side *client = &self.side[<int>C2S]
     cdef Side *server = &self.side[<int>S2C]
     cdef Text response = Text(server.head.data, server.head.size)
@@ -80,8 +81,10 @@ cdef void settle(Connection *self) noexcept nogil:
         return
     event.status = head_status(response)
     event.upgraded = event.status == SWITCHING_PROTOCOLS
-    if event.upgraded and client.phase != PHASE_WAIT and not client.ended:
-        return
+    if event.upgraded and client.phase != PHASE_WAIT:
+        if not client.ended and not at_once:
+            return
+        client.early_missing = 1  # of a size that is not known
     self.told = True
     event.request = client.head.data
     event.request_size = client.head.size
@@ -112,6 +115,10 @@ cdef void skip_message(Side *side, bint has_body) noexcept nogil:
     side.head.size = 0
 
 
+cdef bint is_head_request(Text head) noexcept nogil:
+    return head.size > 5 and equals(Text(head.data, 5), b"head ")
+
+
 cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
     cdef Text head = Text(side.head.data, side.head.size)
@@ -120,6 +127,8 @@ cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
     if direction == C2S:
         if (head.size < self.limits.head_bytes
                 and not head_find(head, b"upgrade", b"websocket", &value)):
+            if self.unanswered < BODILESS_BITS and is_head_request(head):
+                self.bodiless |= <uint64_t>1 << self.unanswered
             self.unanswered += 1
             skip_message(side, True)
             return
@@ -130,11 +139,12 @@ cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
             skip_message(side, False)
             return
         if self.unanswered and status != SWITCHING_PROTOCOLS:
+            skip_message(side, not self.bodiless & 1 and status not in (NO_CONTENT, NOT_MODIFIED))
             self.unanswered -= 1
-            skip_message(side, status not in (NO_CONTENT, NOT_MODIFIED))
+            self.bodiless >>= 1
             return
     side.phase = PHASE_WAIT
-    settle(self)
+    settle(self, False)
 
 
 cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data,
@@ -149,6 +159,25 @@ cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data
     if side.scan == HEAD_WHOLE:
         head_is_whole(self, direction)
     return used
+
+
+# Octets behind a head, before the handshake is settled.
+cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *data,
+                       size_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef size_t used = 0
+    if not side.early_missing:
+        used = keep(&side.early, data, size, self.limits.head_bytes)
+    if used == size:
+        return used
+    if direction == S2C:
+        # A server that says so much after its 101 has seen a request that was not seen here
+        # (in what was taken for a body): better one direction than none.
+        settle(self, True)
+        return used
+    side.early_missing += size - used
+    side.early_dropped += size - used
+    return size
 
 
 # --- bytes ---
@@ -168,11 +197,7 @@ cdef void feed(Connection *self, Direction direction, const uint8_t *data,
             if side.body.state == BODY_DONE:
                 side.phase = PHASE_HEAD
         elif side.phase == PHASE_WAIT:
-            used = 0 if side.early_missing else keep(
-                &side.early, data, size, self.limits.head_bytes)
-            side.early_missing += size - used
-            side.early_dropped += size - used
-            return
+            used = feed_early(self, direction, data, size)
         else:
             return
         data += used
@@ -187,7 +212,7 @@ cdef void gap(Connection *self, Direction direction, uint64_t size) noexcept nog
         # Of a head that is cut here no more is known, nor where frames begin.
         side.early_missing += size
         side.phase = PHASE_WAIT
-        settle(self)
+        settle(self, False)
 
 
 cdef void connection_feed(Connection *self, Direction direction, uint64_t position,
@@ -212,7 +237,7 @@ cdef void connection_end(Connection *self, Direction direction, uint64_t end) no
     if side.phase == PHASE_FRAMES:
         frames_end(&side.frames)
     else:
-        settle(self)
+        settle(self, False)
 
 
 # --- what it costs, and what it missed ---

@@ -137,6 +137,22 @@ def test_pipelined_requests_before_it(request_, response, size):
     assert talk.messages() == BOTH
 
 
+def test_a_response_to_head_has_no_body():
+    talk = Conversation().say("c2s", b"HEAD / HTTP/1.1\r\n\r\n", EARLIER[0][0], REQUEST)
+    talk.say("s2c", b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", EARLIER[0][1])
+    talk.say("s2c", RESPONSE, SERVER)
+    assert talk.messages() == BOTH[1:]
+
+
+def test_a_request_hidden_in_a_body_does_not_hide_the_server():
+    talk = Conversation(head_bytes=512)
+    talk.say("c2s", b"GET / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", REQUEST, CLIENT)
+    talk.say("s2c", RESPONSE, *[SERVER] * 60).end()
+    assert talk.handshakes()[0].status == 101
+    assert talk.kinds()[0] == ("c2s", "gap", 0)
+    assert talk.messages() == 60 * BOTH[1:]
+
+
 def test_after_a_refusal_nothing_is_parsed():
     talk = Conversation().say("c2s", REQUEST).say("s2c", REFUSAL)
     talk.say("c2s", CLIENT, REQUEST).say("s2c", RESPONSE, SERVER).end()
