@@ -110,17 +110,25 @@ forget_stale_build() {
     done
 }
 
+build_tools() {
+    .venv/bin/python -c 'import tomllib
+for tool in tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]: print(tool)'
+}
+
 install_package() {
-    local stamp current
+    local stamp current tools pip=(.venv/bin/pip install --disable-pip-version-check --no-input)
     current=$(fingerprint)
     for stamp in .venv/built-for-test ".venv/built-for-$profile"; do
         [ "$(cat "$stamp" 2>/dev/null)" != "$current" ] || return 0
     done
     rm -f .venv/built-for-*
     forget_stale_build
-    run "building sockwarden and installing it with its Python dependencies" \
-        .venv/bin/pip install --disable-pip-version-check --no-input ".[$profile]" ||
-        explain "pip install failed"
+    # The build tools stay in .venv: a build of its own each time would compile all anew.
+    mapfile -t tools < <(build_tools)
+    run "installing the build tools" "${pip[@]}" "${tools[@]}" ||
+        explain "the build tools could not be installed"
+    run "building sockwarden, installing it and its Python dependencies" \
+        "${pip[@]}" --no-build-isolation ".[$profile]" || explain "the build failed"
     echo "$current" >".venv/built-for-$profile"
 }
 
