@@ -30,11 +30,13 @@ def extensions() -> list[Extension]:
         for package in PACKAGES
         for module in sorted((SOURCE / "sockwarden" / package).glob("*.pyx"))
     ]
+    headers = sorted(map(str, Path("parser").rglob("*.h")))
     return [
         Extension(
             ".".join(module.relative_to(SOURCE).with_suffix("").parts),
             [str(module)],
             include_dirs=["parser"],
+            depends=headers,
             extra_compile_args=["-O3", "-fvisibility=hidden", "-Wno-unused-function"],
         )
         for module in modules
