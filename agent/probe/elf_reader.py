@@ -129,7 +129,7 @@ class ElfReader:
         self._control.settimeout(self._limit_seconds)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", SERVER, "--control", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", SERVER, "--control", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

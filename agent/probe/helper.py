@@ -22,11 +22,9 @@ import selectors
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic_ns
 from typing import Final, Protocol
-
-from systemd import daemon
 
 from sockwarden.agent.probe import protocol, tls
 from sockwarden.agent.probe.discover import Attachment, Discovery
@@ -34,6 +32,8 @@ from sockwarden.agent.probe.elf_reader import ElfReader, ElfReaderError
 from sockwarden.agent.probe.naming import Namer
 from sockwarden.agent.probe.protocol import FromAgent
 from sockwarden.agent.probe.worker import HostileError, Worker
+from sockwarden.daemon import notify
+from sockwarden.daemon.journal import Event, say
 
 SECOND_NS: Final = 1_000_000_000
 TICK_SECONDS: Final = 0.25
@@ -117,7 +117,6 @@ class Helper:
         probe: loaded and attached; closed at the end.
         worker_command: the unprivileged process; `--control FD` is appended.
         restart: whether a worker that died is started again.
-        notify: takes the lines of sd_notify(3).
     """
 
     def __init__(
@@ -126,10 +125,9 @@ class Helper:
         worker_command: Sequence[str],
         *,
         restart: bool = True,
-        notify: Callable[[str], object] = daemon.notify,
     ) -> None:
         self._probe, self._command = probe, tuple(worker_command)
-        self._restart, self._notify = restart, notify
+        self._restart = restart
         self._namer = Namer()
         self._reader = ElfReader()
         self._discovery: DiscoveryThread | None = None
@@ -153,7 +151,7 @@ class Helper:
                 while self._status is None:
                     self._turn()
             finally:
-                self._notify("STOPPING=1")
+                notify.stopping("stopping")
                 self._end_worker()
                 if self._discovery:
                     self._discovery.stop()
@@ -169,7 +167,7 @@ class Helper:
 
     def reload(self) -> None:
         """As SIGHUP does."""
-        self._notify(f"RELOADING=1\nMONOTONIC_USEC={monotonic_ns() // 1_000}")
+        notify.reloading()
         self._tell(protocol.Reload())
 
     def _turn(self) -> None:
@@ -234,10 +232,10 @@ class Helper:
                 self._probe.ignore(connection)
             case protocol.Progress(drained=drained, uplink=uplink):
                 if drained > self._progress[0] and uplink > self._progress[1]:
-                    self._notify("WATCHDOG=1")
+                    notify.watchdog()
                     self._progress = (drained, uplink)
             case protocol.Ready():
-                self._notify(f"READY=1\nSTATUS={self._summary()}")
+                notify.ready(self._summary())
 
     def counters(self) -> dict[str, int]:
         """The probe's and the helper's own, by name."""
@@ -287,11 +285,10 @@ class Helper:
             return
         if lived_ns > WELL_AFTER_NS:
             self._backoff_ns = FIRST_RESTART_NS
-        _log.error(
-            "the agent died (%s) and is started again in %d ms",
-            f"signal {-status}" if status < 0 else f"status {status}",
-            self._backoff_ns // 1_000_000,
-        )
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        wait_ms = self._backoff_ns // 1_000_000
+        text = f"the agent died ({how}) and is started again in {wait_ms} ms"
+        say(_log, logging.ERROR, text, Event.CHILD_FAILED, STATUS=status)
         self._start_at_ns = monotonic_ns() + self._backoff_ns
         self._backoff_ns = min(2 * self._backoff_ns, LAST_RESTART_NS)
         self._counters["agent_restarts"] += 1

@@ -60,7 +60,7 @@ def drop(user: str, *, keep: Iterable[int] = ()) -> str:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(limit, (allowed, allowed))
     if os.geteuid() == 0:
-        entry = _entry(user)
+        entry = ordinary_user(user)
         name = entry.pw_name
         lock(entry.pw_uid, entry.pw_gid)
     else:
@@ -121,7 +121,12 @@ def check(status_file: TextIO) -> None:
         raise PrivilegeError(f"could not give up privileges: {', '.join(wrong)}")
 
 
-def _entry(user: str) -> pwd.struct_passwd:
+def ordinary_user(user: str) -> pwd.struct_passwd:
+    """Whom `drop` becomes: `user`, or nobody where there is no such user.
+
+    Raises:
+        PrivilegeError: it is root, or neither exists.
+    """
     for name in (user, FALLBACK_USER):
         try:
             entry = pwd.getpwnam(name)

@@ -1,7 +1,9 @@
 """The helper over a probe that is none, with agents that behave and agents that do not."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -57,12 +59,14 @@ class Run:
         self.log = directory / "log"
         self.log.touch()
         self.probe = FakeProbe()
-        self.notified: list[str] = []
+        self.systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.systemd.bind(str(directory / "notify"))
+        self.systemd.setblocking(False)
         self.status: int | None = None
 
     def __call__(self, behaviour: str, during: Callable[["Run"], None], **options: bool) -> int:
         command = [sys.executable, str(FAKE), behaviour, str(self.log)]
-        self.helper = Helper(self.probe, command, notify=self.notified.append, **options)
+        self.helper = Helper(self.probe, command, **options)
         failures: list[BaseException] = []
 
         def act() -> None:
@@ -88,6 +92,14 @@ class Run:
     def lines(self) -> list[str]:
         return self.log.read_text().splitlines()
 
+    def notified(self) -> list[str]:
+        """What systemd was told."""
+        told = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                told.append(self.systemd.recv(4_096).decode())
+        return told
+
     def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
@@ -100,9 +112,10 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     run = Run(tmp_path)
-    yield run
+    with run.systemd:
+        yield run
     for pid in run.pids():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -121,14 +134,14 @@ def test_serves_and_stops(run: Run) -> None:
     assert rest == ["ProcessReply", "CountersReply", "Reload", "Stop"]
     assert run.probe.ignored == [77]
     assert run.probe.left_out == run.pids()
-    ready = "READY=1\nSTATUS=watching, but sockets are not watched: a test"
-    assert [line.partition("\n")[0] for line in run.notified] == [
+    notified = run.notified()
+    assert notified[0] == "READY=1\nSTATUS=watching, but sockets are not watched: a test"
+    assert [line.partition("\n")[0] for line in notified] == [
         "READY=1",
         "WATCHDOG=1",  # once: only one of the two progressed the second time
         "RELOADING=1",
         "STOPPING=1",
     ]
-    assert run.notified[0] == ready
 
 
 def test_starts_a_killed_agent_again(run: Run) -> None:
@@ -178,7 +191,7 @@ def test_agent_ends_with_its_helper(tmp_path: Path) -> None:
         from test_helper import FakeProbe
         from sockwarden.agent.probe.helper import Helper
         command = [sys.executable, {str(FAKE)!r}, "well", {str(log)!r}]
-        Helper(FakeProbe(), command, notify=lambda _: None).run()
+        Helper(FakeProbe(), command).run()
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)]) as process:
         try:
