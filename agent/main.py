@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sockwarden.agent.probe.session import ProbeError
+
 import sockwarden
 from sockwarden.agent import config as agent_config
 from sockwarden.agent.probe import session
 from sockwarden.agent.probe.helper import Helper
 from sockwarden.agent.probe.privileges import PrivilegeError, ordinary_user
-from sockwarden.agent.probe.session import ProbeError
 from sockwarden.daemon import journal
 from sockwarden.daemon.config import ConfigError
 
@@ -73,9 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="sockwarden agent",
         description="Watches this host's WebSocket traffic and delivers its alerts.",
     )
-    parser.add_argument(
-        "--config", type=Path, default=agent_config.DEFAULT_PATH, metavar="FILE"
-    )
+    parser.add_argument("--config", type=Path, default=agent_config.DEFAULT_PATH, metavar="FILE")
     parser.add_argument(
         "--check-config", action="store_true", help="judge the configuration and exit"
     )

@@ -250,6 +250,7 @@ class Helper:
             **found,
             **own,
             "elf_reader_restarts": self._reader.restarts,
+            "command_lines_unread": self._namer.command_lines.unread,
         }
 
     def impairments(self) -> tuple[str, ...]:

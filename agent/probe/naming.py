@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from time import monotonic_ns
 from typing import Final
 
+from sockwarden.agent.probe.command_line import CommandLines
 from sockwarden.agent.probe.procfs import TICK_NS, ProcessDirectory
 from sockwarden.agent.probe.protocol import ProcessReply
 
 MAX_CACHED: Final = 4_096
 CACHED_NS: Final = 10_000_000_000  # then an exec shows
-MAX_COMMAND_LINE_BYTES: Final = 4_096
-MAX_ARGUMENTS: Final = 64
 MAX_CGROUP_BYTES: Final = 16_384
 
 _DELETED: Final = b" (deleted)"
@@ -42,6 +41,7 @@ class Namer:
     """Names processes from /proc; bounded, with a cache.  `now_ns` is a monotonic clock."""
 
     def __init__(self, now_ns: Callable[[], int] = monotonic_ns) -> None:
+        self.command_lines = CommandLines()
         self._now_ns = now_ns
         self._cache: OrderedDict[tuple[int, int], tuple[int, ProcessReply]] = OrderedDict()
 
@@ -52,7 +52,7 @@ class Namer:
         cached = self._cache.get(key)
         if cached and now - cached[0] < CACHED_NS:
             return cached[1]
-        reply = look_up(pid, start_ns)
+        reply = look_up(pid, start_ns, self.command_lines)
         if reply is None:
             # It may have ended since: what was known of it is still true.
             return cached[1] if cached else ProcessReply(pid=pid, start_ns=start_ns)
@@ -63,7 +63,7 @@ class Namer:
         return reply
 
 
-def look_up(pid: int, start_ns: int) -> ProcessReply | None:
+def look_up(pid: int, start_ns: int, command_lines: CommandLines) -> ProcessReply | None:
     """As /proc tells it now, or None when that process is not there."""
     try:
         with ProcessDirectory(pid) as process:
@@ -74,7 +74,7 @@ def look_up(pid: int, start_ns: int) -> ProcessReply | None:
                 pid=pid,
                 start_ns=start_ns,
                 exe=_executable(process),
-                command_line=_command_line(process),
+                command_line=command_lines.read(process),
                 uid=_effective_uid(process),
                 unit=unit,
                 container=container,
@@ -121,11 +121,6 @@ def _executable(process: ProcessDirectory) -> str | None:
         return _text(process.link("exe").removesuffix(_DELETED))
     except OSError:  # no right to it
         return None
-
-
-def _command_line(process: ProcessDirectory) -> tuple[str, ...]:
-    arguments = process.read("cmdline", MAX_COMMAND_LINE_BYTES).rstrip(b"\0").split(b"\0")
-    return tuple(map(_text, arguments[:MAX_ARGUMENTS])) if arguments != [b""] else ()
 
 
 def _effective_uid(process: ProcessDirectory) -> int | None:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from sockwarden.agent.probe import naming
+from sockwarden.agent.probe import command_line, naming
+from sockwarden.agent.probe.command_line import CommandLines
 from sockwarden.agent.probe.naming import CACHED_NS, Namer, look_up, unit_and_container
 from sockwarden.agent.probe.procfs import TICK_NS, ProcessDirectory, filesystem_types
 
@@ -20,7 +22,7 @@ def start_ns(pid: int) -> int:
 
 
 def test_names_this_process() -> None:
-    reply = look_up(os.getpid(), start_ns(os.getpid()) + 1)  # within the tick
+    reply = look_up(os.getpid(), start_ns(os.getpid()) + 1, CommandLines())  # within the tick
     assert reply is not None
     assert reply.exe == str(Path(sys.executable).resolve())
     assert reply.uid == os.geteuid()
@@ -28,14 +30,14 @@ def test_names_this_process() -> None:
 
 
 def test_another_start_time_is_another_process() -> None:
-    assert look_up(os.getpid(), start_ns(os.getpid()) - TICK_NS) is None
+    assert look_up(os.getpid(), start_ns(os.getpid()) - TICK_NS, CommandLines()) is None
     reply = Namer().name(os.getpid(), 5)
     assert (reply.exe, reply.uid, reply.command_line) == (None, None, ())
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**63, 4_194_304])
 def test_no_process(pid: int) -> None:
-    assert look_up(pid, 0) is None
+    assert look_up(pid, 0, CommandLines()) is None
 
 
 def test_bounded_command_line_and_foreign_bytes() -> None:
@@ -45,12 +47,12 @@ def test_bounded_command_line_and_foreign_bytes() -> None:
         assert child.stdout
         child.stdout.readline()
         try:
-            reply = look_up(child.pid, start_ns(child.pid))
+            reply = look_up(child.pid, start_ns(child.pid), CommandLines())
         finally:
             child.kill()
     assert reply is not None
     assert reply.command_line[3] == "\\xff\\xfe"
-    assert len(reply.command_line) == naming.MAX_ARGUMENTS
+    assert len(reply.command_line) == command_line.MAX_ARGUMENTS
 
 
 def test_what_was_known_outlives_the_process_and_the_cache_is_bounded(
@@ -115,3 +117,22 @@ def test_file_system_types() -> None:
     lines = b"36 35 254:0 / / rw - ext4 /dev/vda rw\n"
     lines += b"40 36 0:300 / /m\\040x rw shared:1 - fuse.x x rw\n?"
     assert filesystem_types(lines) == {"fe:00": "ext4", "00:12c": "fuse.x"}
+
+
+def test_a_command_line_that_cannot_be_read_holds_nobody_up(tmp_path: Path) -> None:
+    """Pages that never come are a pipe into which nobody writes."""
+    os.mkfifo(tmp_path / "cmdline")
+    writer = os.open(tmp_path / "cmdline", os.O_RDWR)
+    process = ProcessDirectory(os.getpid())
+    os.close(process.descriptor)
+    process.descriptor = os.open(tmp_path, os.O_PATH)
+    lines = CommandLines()
+    with process:
+        for _ in range(command_line.MAX_STUCK + 1):
+            assert lines.read(process) == ()
+        assert lines.unread == command_line.MAX_STUCK + 1
+        os.write(writer, b"it\0came\0" * command_line.MAX_BYTES)
+        deadline = time.monotonic() + 10
+        while lines.read(process)[:2] != ("it", "came"):
+            assert time.monotonic() < deadline
+    os.close(writer)
