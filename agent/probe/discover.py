@@ -1,6 +1,6 @@
 """Finds TLS libraries in running processes, and has them attached once a file.
 
-Twice a second or more often each process is asked for one line, /proc/PID/stat.  Only when its
+More often than once a second each process is asked for one line, /proc/PID/stat.  Only when its
 size in memory changed (something was mapped, or another program executed) is the list of its
 mappings read; only a file that was never seen is opened, and an unprivileged process looks for
 the functions in it (agent/probe/elf_reader.py).  Any executable mapping may hold a library:
@@ -27,7 +27,7 @@ from sockwarden.agent.probe.elf_reader import Answer, Found
 from sockwarden.agent.probe.mapped_file import Identity, Mounts, UnreadableError, open_mapped
 from sockwarden.agent.probe.procfs import ProcessDirectory
 
-LOOK_EVERY_NS: Final = 500_000_000
+LOOK_EVERY_NS: Final = 700_000_000
 LATE_LOAD_NS: Final = 2_000_000_000  # as long a new process is looked at in every pass
 DETACH_AFTER_NS: Final = 5_000_000_000
 PASS_LIMIT_NS: Final = 200_000_000
@@ -66,6 +66,10 @@ class _Process:
         self.next_look_ns = now
         self.mapped_bytes = -1
         self.files: frozenset[Key] = frozenset()
+
+    def look_again(self, now: int) -> None:
+        late = now - self.seen_ns > LATE_LOAD_NS
+        self.next_look_ns = now + LOOK_EVERY_NS if late else now
 
 
 class _File:
@@ -162,8 +166,17 @@ class Discovery:
     def _look_at(self, pid: int) -> None:
         now = self._now_ns()
         try:
-            with ProcessDirectory(pid) as directory:
-                self._look_into(directory, now)
+            status = procfs.glance(pid)
+            process = self._processes.get(pid)
+            if (
+                process
+                and process.mapped_bytes == status.mapped_bytes
+                and process.start_ticks == status.start_ticks
+            ):
+                process.look_again(now)
+            else:
+                with ProcessDirectory(pid) as directory:
+                    self._look_into(directory, now)
         except PermissionError:
             self.counters["discovery_processes_unreadable"] += 1
         except (OSError, ValueError, IndexError):  # gone
@@ -184,11 +197,9 @@ class Discovery:
                 self.counters["discovery_table_full"] += 1
                 return
             process = self._processes[pid] = _Process(status.start_ticks, now)
-        late = now - process.seen_ns > LATE_LOAD_NS
-        process.next_look_ns = now + LOOK_EVERY_NS if late else now
-        if status.mapped_bytes != process.mapped_bytes:
-            process.mapped_bytes = status.mapped_bytes
-            self._use(pid, process, directory)
+        process.look_again(now)
+        process.mapped_bytes = status.mapped_bytes
+        self._use(pid, process, directory)
 
     def _use(self, pid: int, process: _Process, directory: ProcessDirectory) -> None:
         """Brings what the process has mapped, and so who uses what, up to date."""

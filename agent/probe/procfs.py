@@ -69,13 +69,7 @@ class ProcessDirectory:
         return os.readlink(os.fsencode(name), dir_fd=self.descriptor)
 
     def stat(self) -> Stat:
-        # The name, in parentheses, may hold anything, parentheses too.
-        fields = self.read("stat").rpartition(b")")[2].split()
-        return Stat(
-            kernel_thread=bool(int(fields[6]) & _KERNEL_THREAD),
-            start_ticks=int(fields[19]),
-            mapped_bytes=int(fields[20]),
-        )
+        return _parse_stat(self.read("stat"))
 
     def executable_mappings(self) -> Iterator[Mapping]:
         """In the order of addresses; a file shows as often as it is mapped."""
@@ -83,6 +77,25 @@ class ProcessDirectory:
             fields = line.split(maxsplit=5)
             if len(fields) == 6 and fields[1][2] == "x" and fields[4] != "0":
                 yield Mapping(fields[0], fields[3], int(fields[4]), fields[5])
+
+
+def glance(pid: int) -> Stat:
+    """`ProcessDirectory.stat` at half the price, of whatever process has this pid now."""
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _parse_stat(os.read(descriptor, 4_096))
+    finally:
+        os.close(descriptor)
+
+
+def _parse_stat(line: bytes) -> Stat:
+    # The name, in parentheses, may hold anything, parentheses too.
+    fields = line.rpartition(b")")[2].split(maxsplit=21)
+    return Stat(
+        kernel_thread=bool(int(fields[6]) & _KERNEL_THREAD),
+        start_ticks=int(fields[19]),
+        mapped_bytes=int(fields[20]),
+    )
 
 
 def processes() -> Iterator[int]:
