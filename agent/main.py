@@ -13,13 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sockwarden.agent.probe.session import ProbeError
-
 import sockwarden
 from sockwarden.agent import config as agent_config
 from sockwarden.agent.probe import session
 from sockwarden.agent.probe.helper import Helper
 from sockwarden.agent.probe.privileges import PrivilegeError, ordinary_user
+from sockwarden.agent.probe.session import ProbeError
 from sockwarden.daemon import journal
 from sockwarden.daemon.config import ConfigError
 

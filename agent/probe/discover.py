@@ -23,6 +23,7 @@ from time import monotonic_ns
 from typing import Final, Protocol
 
 from sockwarden.agent.probe import procfs, tls
+from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.elf_reader import Answer, Found
 from sockwarden.agent.probe.mapped_file import Identity, Mounts, UnreadableError, open_mapped
 from sockwarden.agent.probe.procfs import ProcessDirectory
@@ -51,10 +52,6 @@ class Reader(Protocol):
 
 # Attaches the programs of a library to the functions at these offsets of an open file.
 Attach = Callable[[tls.Library, Mapping[str, int], int], Attachment]
-
-
-class AttachError(Exception):
-    """The kernel refused a uprobe; the text says which and why."""
 
 
 class _Process:
@@ -306,7 +303,9 @@ class Discovery:
                     attachments.append(self._attach(library, answer.offsets, descriptor))
                 except AttachError as error:
                     self.counters["tls_attach_failed"] += 1
-                    self.impairment = f"{library.name} in {file.name!r} is not watched: {error}"
+                    self.impairment = (
+                        f"{library.name} in {file.name!r} is not watched: {error.strerror}"
+                    )
                     _log.warning("%s", self.impairment)
                 else:
                     _log.info("watching %s in %r", library.name, file.name)

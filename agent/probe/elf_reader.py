@@ -26,6 +26,7 @@ import msgspec
 
 SERVER: Final = "sockwarden.agent.probe.elf_server"
 ASK_LIMIT_SECONDS: Final = 8.0
+START_LIMIT_SECONDS: Final = 15.0
 MAX_FILE_BYTES: Final = 4 << 30
 MAX_PACKET_BYTES: Final = 16_384
 
@@ -126,7 +127,7 @@ class ElfReader:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(self._limit_seconds)
+        self._control.settimeout(START_LIMIT_SECONDS)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", SERVER, "--control", str(theirs.fileno())],

@@ -69,6 +69,9 @@ class Probe(Protocol):
     def leave_out(self, pid: int) -> None:
         """The process `pid` is one of ours: it is not watched."""
 
+    def take_in(self, pid: int) -> None:
+        """It ended, and its number may become another's."""
+
     def counters(self) -> dict[str, int]: ...
     def ignore(self, connection: int) -> None: ...
     def close(self) -> None: ...
@@ -303,6 +306,7 @@ class Helper:
                 self._selector.unregister(watched)
         self._down_since_ns = monotonic_ns()
         self._counters["agent_requests_refused"] += worker.refused
+        self._probe.take_in(worker.process.pid)
         return worker.close()
 
     def _tell(self, packet: protocol.FromHelper) -> None:

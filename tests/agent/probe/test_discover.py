@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sockwarden.agent.probe import discover, procfs, tls
-from sockwarden.agent.probe.discover import AttachError, Discovery
+from sockwarden.agent.probe.attach import AttachError
+from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader
 from sockwarden.agent.probe.mapped_file import Mounts, UnreadableError, open_mapped
 from sockwarden.agent.probe.procfs import ProcessDirectory
@@ -73,7 +74,7 @@ class Attachments:
         self, library: tls.Library, offsets: Mapping[str, int], file: int
     ) -> contextlib.ExitStack:
         if self.refuse:
-            raise AttachError("uprobe on SSL_read: operation not permitted")
+            raise AttachError(1, "uprobe on SSL_read: operation not permitted")
         assert library.name == "openssl"
         inode = os.fstat(file).st_ino
         self.now.append(inode)
