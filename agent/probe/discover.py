@@ -303,9 +303,7 @@ class Discovery:
                     attachments.append(self._attach(library, answer.offsets, descriptor))
                 except AttachError as error:
                     self.counters["tls_attach_failed"] += 1
-                    self.impairment = (
-                        f"{library.name} in {file.name!r} is not watched: {error.strerror}"
-                    )
+                    self.impairment = f"{library.name} in {file.name!r} is not watched: {error}"
                     _log.warning("%s", self.impairment)
                 else:
                     _log.info("watching %s in %r", library.name, file.name)

@@ -18,6 +18,7 @@ SIGTERM and SIGINT stop it, SIGHUP is handed on as `Reload`.
 
 import contextlib
 import logging
+import os
 import selectors
 import signal
 import socket
@@ -43,6 +44,7 @@ GONE_LIMIT_NS: Final = 5 * SECOND_NS
 FIRST_RESTART_NS: Final = SECOND_NS // 4
 LAST_RESTART_NS: Final = 10 * SECOND_NS
 WELL_AFTER_NS: Final = 60 * SECOND_NS  # then a death is a first one again
+SWEEP_EVERY_NS: Final = 30 * SECOND_NS
 STALLED_AFTER_NS: Final = 15 * SECOND_NS
 MAX_IMPAIRMENTS: Final = 16
 
@@ -74,6 +76,9 @@ class Probe(Protocol):
 
     def counters(self) -> dict[str, int]: ...
     def ignore(self, connection: int) -> None: ...
+    def sweep(self) -> None:
+        """Frees what dead processes left in the kernel's tables."""
+
     def close(self) -> None: ...
 
 
@@ -141,6 +146,9 @@ class Helper:
         self._down_since_ns = self._start_at_ns = monotonic_ns()
         self._backoff_ns = FIRST_RESTART_NS
         self._progress = (-1, -1)
+        self._swept_ns = monotonic_ns()
+        # Attaching silences descriptor 2 for moments: what starts then is to have the real one.
+        self._stderr = os.dup(2)
         self._status: int | None = None
 
     def run(self) -> int:
@@ -149,6 +157,7 @@ class Helper:
             discovery = Discovery(self._reader, self._probe.attach_library)
             self._discovery = DiscoveryThread(discovery)
             self._discovery.start()
+        self._probe.leave_out(os.getpid())
         with self._signals(), self._selector:
             try:
                 while self._status is None:
@@ -160,6 +169,7 @@ class Helper:
                     self._discovery.stop()
                 self._reader.close()
                 self._probe.close()
+                os.close(self._stderr)
         return self._status
 
     def stop(self) -> None:
@@ -190,6 +200,9 @@ class Helper:
             if callable(key.data):
                 key.data()
         self._serve()
+        if now - self._swept_ns > SWEEP_EVERY_NS:
+            self._probe.sweep()
+            self._swept_ns = now
 
     def _tick_seconds(self) -> float:
         worker = self._worker
@@ -268,7 +281,7 @@ class Helper:
 
     def _start_worker(self) -> None:
         hello = protocol.Hello(rings=len(self._probe.rings), impairments=self.impairments())
-        self._worker = worker = Worker(self._command, hello, self._probe.rings)
+        self._worker = worker = Worker(self._command, hello, self._probe.rings, stderr=self._stderr)
         self._probe.leave_out(worker.process.pid)
         self._counters["agent_down_ms"] += (monotonic_ns() - self._down_since_ns) // 1_000_000
         self._progress = (-1, -1)

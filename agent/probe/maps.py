@@ -2,24 +2,24 @@
 
 import ctypes
 import re
+import sys
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from sockwarden.agent.probe.attach import library
 
-# The names of enum sw_counter, in its order, from the one place where they stand.
+# The names of enum sw_counter, in its order, from the one place where they stand.  Not through
+# its package, which would load the parser into the privileged helper.
+_RECORDS: Final = Path(__file__).resolve().parents[2] / "parser" / "records.h"
 COUNTERS: Final = tuple(
-    re.findall(
-        r"^ {4}X\((\w+),",
-        (resources.files("sockwarden.parser") / "records.h").read_text(),
-        flags=re.MULTILINE,
-    )
+    re.findall(r"^ {4}X\((\w+),", _RECORDS.read_text(), flags=re.MULTILINE)
 )
 
 # struct who (agent/bpf/maps.h)
 WHO_BYTES: Final = 16
+MAX_VALUE_BYTES: Final = 1_024  # more than struct connection has
+NOT_HTTP: Final = 1  # of enum ignored
 MAX_SWEEP: Final = 65_536
 
 
@@ -61,6 +61,20 @@ def connection_keys(descriptor: int) -> Iterator[tuple[int, bytes]]:
         yield int.from_bytes(raw[4:8], "little"), raw
         ctypes.memmove(key, following, WHO_BYTES)
         start = key
+
+
+def number_of(descriptor: int, key: bytes) -> int | None:
+    """The `number` of the connection under this key: the first field of struct connection."""
+    value = (ctypes.c_uint8 * MAX_VALUE_BYTES)()
+    if library().bpf_lookup_elem(descriptor, ctypes.c_char_p(key), value) < 0:
+        return None
+    return int.from_bytes(bytes(value[:8]), sys.byteorder)
+
+
+def ignore(descriptor: int, key: bytes) -> None:
+    """The map `ignored`: no byte of this descriptor or session matters until it is closed."""
+    value = ctypes.c_uint8(NOT_HTTP)
+    library().bpf_update_elem(descriptor, ctypes.c_char_p(key), ctypes.byref(value), 0)
 
 
 def forget(descriptor: int, key: bytes) -> None:

@@ -6,30 +6,20 @@ this process: closing them, or dying, detaches.
 """
 
 import os
-import re
-import struct
-import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from sockwarden.agent.probe import attach, programs, tls, uretprobes
+from sockwarden.agent.probe import attach, maps, mounts, programs, tls, uretprobes
 from sockwarden.agent.probe.attach import AttachError, Link
-from sockwarden.agent.probe.maps import MapError
-from sockwarden.agent.probe.programs import Loaded, LoadError
+from sockwarden.agent.probe.programs import Loaded, ProbeError
 
 # What carries bytes; the other tracepoints keep the tables of both sources true.
 SOCKET_CALLS: Final = frozenset(
     f"sys_exit_{call}"
     for call in ("read", "write", "recvfrom", "sendto", "recvmsg", "sendmsg", "readv", "writev")
 )
-
-
-class ProbeError(Exception):
-    """Nothing can be watched here; the text says why and what to do."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,31 +83,28 @@ class Session:
         return links
 
     def leave_out(self, pid: int) -> None:
-        self._loaded.maps["left_out"].set(_u32(pid), b"\1")
+        maps.exclude(self._loaded.maps["excluded"], pid)
 
     def take_in(self, pid: int) -> None:
-        self._loaded.maps["left_out"].delete(_u32(pid))
+        maps.include(self._loaded.maps["excluded"], pid)
 
     def counters(self) -> dict[str, int]:
-        counters = self._loaded.maps["counters"]
-        values = {}
-        for index, name in enumerate(counter_names()):
-            raw = counters.get(_u32(index)) or b""
-            values[name] = sum(value for (value,) in struct.iter_unpack("=Q", raw))
-        return values
+        return maps.read_counters(self._loaded.maps["counters"])
+
+    def ignore(self, connection: int) -> None:
+        connections, ignored = self._loaded.maps["connections"], self._loaded.maps["ignored"]
+        for _, key in maps.connection_keys(connections):
+            if maps.number_of(connections, key) == connection:
+                maps.ignore(ignored, key)
+                maps.forget(connections, key)
+                return
+
+    def sweep(self) -> None:
+        maps.sweep(self._loaded.maps["connections"])
 
     def close(self) -> None:
         self._links.close()
         self._loaded.close()
-
-
-@cache
-def counter_names() -> tuple[str, ...]:
-    """By index, from the definition that the BPF programs compile."""
-    # Not through the package: it would load the parser into this process.
-    records = Path(__file__).resolve().parents[2] / "parser" / "records.h"
-    _, _, counters = records.read_text().partition("SW_COUNTERS(X)")
-    return tuple(re.findall(r"\bX\((\w+),", counters))
 
 
 def open_probe(settings: Settings) -> Session:
@@ -134,16 +121,13 @@ def open_probe(settings: Settings) -> Session:
             f"TLS is not watched: return probes of Linux {os.uname().release} kill programs"
             " under seccomp; 6.14 and late 6.12 are mended"
         )
-    attach.mount_file_systems()
-    try:
-        loaded = programs.load(
-            programs.Settings(
-                ring_bytes=settings.ring_bytes,
-                capture_limit_bytes=settings.capture_limit_bytes,
-            )
+    mounts.mount_missing()
+    loaded = programs.load(
+        programs.Settings(
+            ring_bytes=settings.ring_bytes,
+            capture_limit_bytes=settings.capture_limit_bytes,
         )
-    except (LoadError, MapError) as error:
-        raise ProbeError(str(error)) from error
+    )
     links = Links()
     sockets_refused = _attach_tracepoints(loaded, links, sockets=settings.sockets)
     watches_tls = settings.tls and tls_refused is None
@@ -152,21 +136,21 @@ def open_probe(settings: Settings) -> Session:
         links.close()
         loaded.close()
         raise ProbeError("; ".join(impairments))
-    session = Session(loaded, links, impairments, watches_tls)
-    session.leave_out(os.getpid())
-    return session
+    return Session(loaded, links, impairments, watches_tls)
 
 
 def _attach_tracepoints(loaded: Loaded, links: Links, *, sockets: bool) -> str | None:
     """What is not watched for it, in a sentence."""
     try:
-        for category, name, program in programs.TRACEPOINTS:
-            if sockets or name not in SOCKET_CALLS:
-                links.add(attach.attach_tracepoint(loaded.programs[program], category, name))
+        for point in programs.TRACEPOINTS:
+            if not sockets and point.name in SOCKET_CALLS:
+                continue
+            program = loaded.programs[point.program]
+            try:
+                links.add(attach.attach_tracepoint(program, point.category, point.name))
+            except AttachError:
+                if not point.optional:
+                    raise
     except AttachError as error:
-        return f"plaintext sockets are not watched: {error.strerror}"
+        return f"plaintext sockets are not watched: {error}"
     return None
-
-
-def _u32(value: int) -> bytes:
-    return value.to_bytes(4, sys.byteorder)

@@ -27,6 +27,7 @@ from sockwarden.agent.probe.protocol import MAX_PACKET_BYTES, FromAgent, FromHel
 REQUESTS_PER_SECOND: Final = 2_000
 MAX_BURST: Final = 2_000
 MAX_REFUSED: Final = 64
+IGNORE_COST: Final = 400  # requests' worth: it walks the kernel's table of connections
 MAX_PENDING: Final = 8  # one answer, and the helper's own words
 SECOND_NS: Final = 1_000_000_000
 
@@ -47,6 +48,7 @@ class Worker:
         hello: Hello,
         rings: Sequence[int],
         *,
+        stderr: int = 2,
         now_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.refused = 0
@@ -60,6 +62,7 @@ class Worker:
             self.process = subprocess.Popen(  # noqa: S603
                 [*command, "--control", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
+                stderr=stderr,
                 process_group=0,
                 env={name: value for name, value in os.environ.items() if name not in _WITHHELD},
             )
@@ -99,7 +102,10 @@ class Worker:
                 return
             self._tokens -= 1
             try:
-                yield protocol.decode_from_agent(packet)
+                request = protocol.decode_from_agent(packet)
+                if isinstance(request, protocol.Ignore):
+                    self._tokens -= IGNORE_COST
+                yield request
             except msgspec.MsgspecError as error:
                 self.refused += 1
                 if self.refused >= MAX_REFUSED:

@@ -39,7 +39,10 @@ def test_a_good_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("[capture]\ntlss = false\n", "capture.tlss: unknown key"), ("x = = 1", "agent.toml:1:5: not TOML")],
+    [
+        ("[capture]\ntlss = false\n", "capture.tlss: unknown key"),
+        ("x = = 1", "agent.toml:1:5: not TOML"),
+    ],
 )
 def test_a_bad_configuration_is_one_line(tmp_path: Path, text: str, reason: str) -> None:
     result = agent("--config", config(tmp_path, text))

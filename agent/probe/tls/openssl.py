@@ -11,10 +11,10 @@ LIBRARY = Library(
     source=1,
     file_names=("libssl.so*", "libssl-*.so*"),
     functions=(
-        Function("SSL_read", "tls_read_enter", "tls_read_exit", required=True),
-        Function("SSL_write", "tls_write_enter", "tls_write_exit", required=True),
-        Function("SSL_read_ex", "tls_read_ex_enter", "tls_read_ex_exit"),
-        Function("SSL_write_ex", "tls_write_ex_enter", "tls_write_ex_exit"),
+        Function("SSL_read", "tls_read_enter", "tls_exit", required=True),
+        Function("SSL_write", "tls_write_enter", "tls_exit", required=True),
+        Function("SSL_read_ex", "tls_read_ex_enter", "tls_exit"),
+        Function("SSL_write_ex", "tls_write_ex_enter", "tls_exit"),
         Function("SSL_free", "tls_free_enter"),
     ),
 )

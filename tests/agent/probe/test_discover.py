@@ -74,7 +74,7 @@ class Attachments:
         self, library: tls.Library, offsets: Mapping[str, int], file: int
     ) -> contextlib.ExitStack:
         if self.refuse:
-            raise AttachError(1, "uprobe on SSL_read: operation not permitted")
+            raise AttachError("uprobe on SSL_read: operation not permitted")
         assert library.name == "openssl"
         inode = os.fstat(file).st_ino
         self.now.append(inode)
