@@ -15,10 +15,10 @@ from pathlib import Path
 
 import sockwarden
 from sockwarden.agent import config as agent_config
-from sockwarden.agent.probe import session
 from sockwarden.agent.probe.helper import Helper
 from sockwarden.agent.probe.privileges import PrivilegeError, ordinary_user
-from sockwarden.agent.probe.session import ProbeError
+from sockwarden.agent.probe.programs import ProbeError
+from sockwarden.agent.probe.session import open_probe
 from sockwarden.daemon import journal
 from sockwarden.daemon.config import ConfigError
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return STATUS_OK
         journal.set_up("sockwarden-agent", config.log.level)
         prepare_state(Path(config.agent.state_directory), config.agent.user)
-        probe = session.open_probe(session.settings(config.capture))
+        probe = open_probe(config.capture)
     except (ConfigError, PrivilegeError, ProbeError, OSError) as error:
         sys.stderr.write(f"sockwarden agent: {error}\n")
         return STATUS_BAD_INPUT

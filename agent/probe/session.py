@@ -9,8 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import msgspec
-
+from sockwarden.agent.config import Capture
 from sockwarden.agent.probe import attach, maps, mounts, programs, tls, uretprobes
 from sockwarden.agent.probe.attach import AttachError, Link
 from sockwarden.agent.probe.programs import Loaded, ProbeError
@@ -20,15 +19,6 @@ SOCKET_CALLS: Final = frozenset(
     f"sys_exit_{call}"
     for call in ("read", "write", "recvfrom", "sendto", "recvmsg", "sendmsg", "readv", "writev")
 )
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """As [capture] of the configuration."""
-
-    sockets: bool = True
-    tls: bool = True
-    ring_bytes: int = 16 << 20
-    capture_limit_bytes: int = 1 << 20
 
 
 class Links:
@@ -55,7 +45,7 @@ class Session:
 
     @property
     def rings(self) -> tuple[int, ...]:
-        return self._loaded.rings
+        return tuple(self._loaded.rings)
 
     def attach_library(self, library: tls.Library, offsets: Mapping[str, int], file: int) -> Links:
         """Attaches to an open file, by its inode.
@@ -107,16 +97,16 @@ class Session:
         self._loaded.close()
 
 
-def open_probe(settings: Settings) -> Session:
+def open_probe(capture: Capture) -> Session:
     """Loads and attaches; to be called before there are threads.
 
     Raises:
         ProbeError: nothing is watched.
     """
-    if not settings.sockets and not settings.tls:
+    if not capture.sockets and not capture.tls:
         raise ProbeError("capture.sockets and capture.tls are both off: nothing is left to watch")
     tls_refused = None
-    if settings.tls and not uretprobes.are_harmless():
+    if capture.tls and not uretprobes.are_harmless():
         tls_refused = (
             f"TLS is not watched: return probes of Linux {os.uname().release} kill programs"
             " under seccomp; 6.14 and late 6.12 are mended"
@@ -124,15 +114,15 @@ def open_probe(settings: Settings) -> Session:
     mounts.mount_missing()
     loaded = programs.load(
         programs.Settings(
-            ring_bytes=settings.ring_bytes,
-            capture_limit_bytes=settings.capture_limit_bytes,
+            ring_bytes=capture.ring_bytes,
+            capture_limit_bytes=capture.capture_limit_bytes,
         )
     )
     links = Links()
-    sockets_refused = _attach_tracepoints(loaded, links, sockets=settings.sockets)
-    watches_tls = settings.tls and tls_refused is None
+    sockets_refused = _attach_tracepoints(loaded, links, sockets=capture.sockets)
+    watches_tls = capture.tls and tls_refused is None
     impairments = [text for text in (sockets_refused, tls_refused) if text]
-    if not watches_tls and (sockets_refused or not settings.sockets):
+    if not watches_tls and (sockets_refused or not capture.sockets):
         links.close()
         loaded.close()
         raise ProbeError("; ".join(impairments))

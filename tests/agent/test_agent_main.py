@@ -58,6 +58,25 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
     assert "none.toml" in result.stderr
 
 
+@pytest.mark.parametrize("user", [None, NOBODY.pw_uid])
+def test_what_cannot_start_is_one_line(tmp_path: Path, user: int | None) -> None:
+    text = f"""
+        [agent]
+        state_directory = "{tmp_path}/state"
+        [capture]
+        sockets = false
+        tls = false
+    """
+    path = config(tmp_path, text)
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    result = agent("--config", path, user=user)
+    assert result.returncode == 2
+    expected = "nothing is left to watch" if user is None else "Permission denied"
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @as_root
 def test_the_state_directory_is_the_agents_alone(tmp_path: Path) -> None:
     state = tmp_path / "state"

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from sockwarden.agent.config import Capture
 from sockwarden.agent.probe import attach, maps, programs, session, tls, uretprobes
 from sockwarden.agent.probe.attach import AttachError, Link
-from sockwarden.agent.probe.programs import Loaded
-from sockwarden.agent.probe.session import ProbeError, Session, Settings
+from sockwarden.agent.probe.programs import Loaded, ProbeError
+from sockwarden.agent.probe.session import Session
+from sockwarden.daemon.config import Size
 
 FAKE = Path(__file__).with_name("fake_agent.py")
 
@@ -32,8 +34,10 @@ pytestmark = [
 HELPER = f"""
     import sys
     from sockwarden.agent.probe.helper import Helper
-    from sockwarden.agent.probe.session import Settings, open_probe
-    probe = open_probe(Settings(ring_bytes=1 << 16))
+    from sockwarden.agent.config import Capture
+    from sockwarden.daemon.config import Size
+    from sockwarden.agent.probe.session import open_probe
+    probe = open_probe(Capture(ring_bytes=Size(1 << 16)))
     Helper(probe, [sys.executable, {str(FAKE)!r}, "well", sys.argv[1]]).run()
 """
 
@@ -43,7 +47,7 @@ TLS_PROGRAM = "import ssl, sys; print(flush=True); sys.stdin.read()"
 
 @pytest.fixture(scope="module")
 def probe() -> Iterator[Session]:
-    probe = session.open_probe(Settings(ring_bytes=1 << 16))
+    probe = session.open_probe(Capture(ring_bytes=Size(1 << 16)))
     yield probe
     probe.close()
 
@@ -99,7 +103,7 @@ def test_an_unknown_connection_and_an_empty_table_are_no_trouble(probe: Session)
 
 def test_nothing_to_watch() -> None:
     with pytest.raises(ProbeError, match="nothing is left to watch"):
-        session.open_probe(Settings(sockets=False, tls=False))
+        session.open_probe(Capture(sockets=False, tls=False))
 
 
 @pytest.fixture
@@ -121,12 +125,12 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_kernel")
 def test_deadly_uretprobes_leave_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uretprobes, "are_harmless", lambda: False)
-    probe = session.open_probe(Settings())
+    probe = session.open_probe(Capture())
     assert not probe.watches_tls
     assert "TLS is not watched" in probe.impairments[0]
     probe.close()
     with pytest.raises(ProbeError, match="TLS is not watched"):
-        session.open_probe(Settings(sockets=False))
+        session.open_probe(Capture(sockets=False))
 
 
 @pytest.mark.usefixtures("no_kernel")
@@ -136,12 +140,12 @@ def test_refused_tracepoints_leave_tls(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(uretprobes, "are_harmless", lambda: True)
     monkeypatch.setattr(attach, "attach_tracepoint", refuse)
-    probe = session.open_probe(Settings())
+    probe = session.open_probe(Capture())
     assert probe.watches_tls
     assert probe.impairments[0].startswith("plaintext sockets are not watched: tracepoint")
     probe.close()
     with pytest.raises(ProbeError, match="plaintext sockets are not watched"):
-        session.open_probe(Settings(tls=False))
+        session.open_probe(Capture(tls=False))
 
 
 def test_a_killed_helper_leaves_nothing_attached(tmp_path: Path) -> None:
