@@ -61,6 +61,7 @@ cdef class Reassembler:
     # The capture is over: everything held is delivered, every connection ended.
     cpdef int finish(self) except -1
 
+    cdef Connection *_of(self, const Segment *segment, int *direction) except? NULL
     cdef int _payload(self, Connection *c, int direction, Held piece,
                       const uint8_t *data) except -1
     cdef int _deliver(self, Connection *c, int direction, const Held *piece,

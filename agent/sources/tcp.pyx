@@ -61,8 +61,19 @@ cdef inline bint reached(const Half *half, uint64_t position) noexcept nogil:
     return position <= half.next or (half.ended and half.next >= half.end)
 
 
+cdef inline bint is_syn(const Segment *segment) noexcept nogil:
+    # Added to a sequence number it is what RFC 9293 3.4 says: a SYN takes one.
+    return segment.flags & TCP_SYN != 0
+
+
 cdef inline bint holds(const Connection *c) noexcept nogil:
     return c.half[0].first != NULL or c.half[1].first != NULL
+
+
+cdef inline bint is_over(const Connection *c) noexcept nogil:
+    return not holds(c) and (
+        c.half[0].ended and c.half[0].next >= c.half[0].end
+        and c.half[1].ended and c.half[1].next >= c.half[1].end)
 
 
 cdef inline const uint8_t *octets(const Held *held) noexcept nogil:
@@ -93,63 +104,37 @@ cdef class Reassembler:
 
     cdef int segment(self, const Segment *segment, uint64_t time_ns) except -1:
         cdef int direction = 0
-        cdef uint64_t hash = (mix(self._seed, &segment.source)
-                              + mix(self._seed, &segment.destination))
-        cdef Connection *c = self._find(segment, hash, &direction)
-        cdef bint syn = segment.flags & TCP_SYN != 0
-        cdef bint ack = segment.flags & TCP_ACK != 0
-        cdef uint32_t first = segment.sequence + syn  # RFC 9293 3.4: a SYN takes one number
-        cdef int64_t position, needs = 0
+        cdef Connection *c
+        cdef int64_t position, end
         cdef Held piece
         cdef Half *half
-        cdef Half *other
         self._now_ns = time_ns
-        if c != NULL and syn and (c.closed or (
-                not ack and c.half[direction].started and c.half[direction].base != first)):
-            self._remove(c)  # the ports are used again
-            c = NULL
+        c = self._of(segment, &direction)
         if c == NULL:
-            if segment.flags & TCP_RST:
-                return 0
-            c = self._create(segment, hash)
-            direction = 0
+            return 0
         self._touch(c)
         if c.closed or c.exchange.stage == IGNORED:
             return 0
         c.packets += 1
         half = &c.half[direction]
-        other = &c.half[1 - direction]
-        if syn and not c.exchange.client_known:
-            c.exchange.client = 1 - direction if ack else direction
-            c.exchange.client_known = True
-        if not half.started or (syn and half.next == 0 and half.first == NULL):
-            half.started = True
-            half.base = first
-        if ack:
-            if not other.started:
-                other.started = True
-                other.base = segment.acknowledgement
-            needs = max(unwrap(other, segment.acknowledgement), 0)
-            other.acked = max(other.acked, <uint64_t>needs)
-        position = unwrap(half, first)
-        if segment.length and position + segment.length > <int64_t>half.next:
-            piece = make_piece(segment, position)
-            piece.needs = needs
+        piece.needs = take_numbers(c, direction, segment)
+        position = unwrap(half, segment.sequence + is_syn(segment))
+        end = position + segment.length
+        if segment.length and end > <int64_t>half.next:
+            place_payload(&piece, segment, position)
             piece.packet = c.packets
             piece.time_ns = time_ns
             self._payload(c, direction, piece, segment.data + (segment.captured - piece.size))
         if segment.flags & TCP_FIN and not half.ended and (
-                0 <= position + segment.length - <int64_t>half.next <= WINDOW_BYTES):
+                0 <= end - <int64_t>half.next <= WINDOW_BYTES):
             half.ended = True
-            half.end = position + segment.length
+            half.end = end
         if holds(c):
             self._advance(c)
             self._give_up(c)
-        if half.ended and other.ended and not holds(c) and (
-                half.next >= half.end and other.next >= other.end):
-            self._close(c)
-        elif segment.flags & TCP_RST and 0 <= position - <int64_t>half.next <= WINDOW_BYTES:
-            self._close(c)
+        if is_over(c) or (segment.flags & TCP_RST and (
+                0 <= position - <int64_t>half.next <= WINDOW_BYTES)):
+            return self._close(c)
         return 0
 
     cpdef int finish(self) except -1:
@@ -159,6 +144,24 @@ cdef class Reassembler:
             while self._uses[1 - side].oldest != NULL:
                 self._remove(self._uses[1 - side].oldest)
         return 0
+
+    cdef Connection *_of(self, const Segment *segment, int *direction) except? NULL:
+        """The segment's connection, a new one if need be; NULL: none to begin with it."""
+        cdef uint64_t hash = (mix(self._seed, &segment.source)
+                              + mix(self._seed, &segment.destination))
+        cdef Connection *c = self._find(segment, hash, direction)
+        cdef Half *half
+        if c != NULL:
+            half = &c.half[direction[0]]
+            if not is_syn(segment) or not (c.closed or (
+                    not segment.flags & TCP_ACK and half.started
+                    and half.base != segment.sequence + 1)):
+                return c
+            self._remove(c)  # the ports are used again
+        direction[0] = 0
+        if segment.flags & TCP_RST:
+            return NULL
+        return self._create(segment, hash)
 
     # Order
 
@@ -396,15 +399,35 @@ cdef class Reassembler:
         link(&self._uses[watched], c)
 
 
-cdef Held make_piece(const Segment *segment, int64_t position) noexcept nogil:
-    """The payload, without what lies before position 0."""
-    cdef Held piece
+cdef uint64_t take_numbers(Connection *c, int direction, const Segment *segment) noexcept nogil:
+    """What the segment says of both directions' numbers; returns the position it acknowledges."""
+    cdef Half *half = &c.half[direction]
+    cdef Half *other = &c.half[1 - direction]
+    cdef bint syn = is_syn(segment), ack = segment.flags & TCP_ACK != 0
+    cdef uint64_t acknowledged
+    if syn and not c.exchange.client_known:
+        c.exchange.client = 1 - direction if ack else direction
+        c.exchange.client_known = True
+    if not half.started or (syn and half.next == 0 and half.first == NULL):
+        half.started = True
+        half.base = segment.sequence + syn
+    if not ack:
+        return 0
+    if not other.started:
+        other.started = True
+        other.base = segment.acknowledgement
+    acknowledged = <uint64_t>max(unwrap(other, segment.acknowledgement), 0)
+    other.acked = max(other.acked, acknowledged)
+    return acknowledged
+
+
+cdef void place_payload(Held *piece, const Segment *segment, int64_t position) noexcept nogil:
+    """The payload's place, without what lies before position 0."""
     cdef uint32_t early = <uint32_t>(-position) if position < 0 else 0
     piece.next = NULL
     piece.position = position + early
     piece.length = segment.length - early
     piece.size = segment.captured - early if segment.captured > early else 0
-    return piece
 
 
 cdef void discard(Connection *c) noexcept nogil:
