@@ -1,8 +1,16 @@
 """Records on their way from a file to the pipeline."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from sockwarden.parser.records cimport sw_record
+from sockwarden.parser.records cimport sw_open, sw_record
+
+
+# A connection as far as it has been told.
+cdef struct Told:
+    uint64_t connection
+    uint64_t sent[2]      # position behind the last octet told or missing, by enum sw_flow
+    uint32_t generation
+    uint8_t role          # enum sw_role
 
 
 cdef class RecordBatch:
@@ -15,10 +23,22 @@ cdef class RecordBatch:
     cdef uint8_t *_bytes
     cdef size_t _used
 
-    # A number for a new connection, unique in this batch's run.
-    cdef uint64_t number(self) noexcept
-    # The record and the `header.captured` bytes behind it, copied.
-    cdef int put(self, const sw_record *header, const void *data) except -1
+    # Begins a connection under a new number and as the next generation.
+    cdef int open(self, Told *told, uint64_t time_ns, const sw_open *ends) except -1
+    # The next octets of a direction.
+    cdef int data(self, Told *told, int flow, uint64_t time_ns, const uint8_t *data,
+                  size_t size) except -1
+    # `size` octets that nobody has: the next record stands behind a hole.
+    cdef int missing(self, Told *told, int flow, uint64_t time_ns, uint64_t size) except -1
+    # Ends the connection; `missing` octets, by enum sw_flow, were never seen.
+    cdef int close(self, Told *told, uint64_t time_ns, const uint64_t *missing) except -1
+    cdef int _put(self, const Told *told, int kind, uint64_t time_ns, const void *data,
+                  size_t size, uint64_t length, int flow=*) except -1
     cdef int _append(self, const sw_record *header, const uint8_t *data,
                      size_t captured) except -1
     cpdef int flush(self) except -1
+
+
+cdef class ClientConnection:
+    cdef RecordBatch _batch
+    cdef Told _told

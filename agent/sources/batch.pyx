@@ -6,7 +6,7 @@ packet.  One batch lives for one run over several files: it numbers the connecti
 them and adds up what could not be judged.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.records cimport (
@@ -18,6 +18,8 @@ from sockwarden.parser.records cimport (
     SW_IPV6,
     SW_NO_ADDRESS,
     SW_OPEN,
+    SW_READ,
+    SW_WRITE,
     sw_close,
     sw_open,
     sw_record,
@@ -25,7 +27,7 @@ from sockwarden.parser.records cimport (
 
 cdef enum:
     BATCH_BYTES = 256 * 1024
-    # Of a single record; libpcap hands out no packet above 256 KiB, longer data is split.
+    # Of a single record; longer data is split.
     RECORD_BYTES = BATCH_BYTES - sizeof(sw_record)
 
 
@@ -40,20 +42,51 @@ cdef class RecordBatch:
         """Adds to what was lost for `reason`."""
         self.lost[reason] = self.lost.get(reason, 0) + amount
 
-    cdef uint64_t number(self) noexcept:
+    cdef int open(self, Told *told, uint64_t time_ns, const sw_open *ends) except -1:
         self._connections += 1
-        return self._connections
+        told.connection = self._connections
+        told.generation += 1
+        told.sent = [0, 0]
+        return self._put(told, SW_OPEN, time_ns, ends, sizeof(sw_open), sizeof(sw_open))
 
-    cdef int put(self, const sw_record *header, const void *data) except -1:
-        cdef sw_record piece = header[0]
-        cdef const uint8_t *cursor = <const uint8_t *>data
-        while piece.captured > RECORD_BYTES:
-            self._append(&piece, cursor, RECORD_BYTES)
-            cursor += RECORD_BYTES
-            piece.position += RECORD_BYTES
-            piece.length -= RECORD_BYTES
-            piece.captured -= RECORD_BYTES
-        return self._append(&piece, cursor, piece.captured)
+    cdef int data(self, Told *told, int flow, uint64_t time_ns, const uint8_t *data,
+                  size_t size) except -1:
+        cdef size_t piece
+        while size:
+            piece = min(size, <size_t>RECORD_BYTES)
+            self._put(told, SW_DATA, time_ns, data, piece, piece, flow)
+            told.sent[flow] += piece
+            data += piece
+            size -= piece
+        return 0
+
+    cdef int missing(self, Told *told, int flow, uint64_t time_ns, uint64_t size) except -1:
+        if told.sent[flow] == 0 and size:
+            # The position of a stream's first record says where it begins.
+            self._put(told, SW_DATA, time_ns, NULL, 0, size, flow)
+        told.sent[flow] += size
+        return 0
+
+    cdef int close(self, Told *told, uint64_t time_ns, const uint64_t *missing) except -1:
+        cdef sw_close ends
+        ends.end = [told.sent[0] + missing[0], told.sent[1] + missing[1]]
+        return self._put(told, SW_CLOSE, time_ns, &ends, sizeof(ends), sizeof(ends))
+
+    cdef int _put(self, const Told *told, int kind, uint64_t time_ns, const void *data,
+                  size_t size, uint64_t length, int flow=0) except -1:
+        cdef sw_record header
+        header.connection = told.connection
+        header.time_ns = time_ns
+        header.position = told.sent[flow] if kind == SW_DATA else 0
+        header.length = length
+        header.captured = <uint32_t>size
+        header.generation = told.generation
+        header.process = 0
+        header.kind = <uint8_t>kind
+        header.flow = <uint8_t>flow
+        header.source = SW_FILE
+        header.role = told.role
+        return self._append(&header, <const uint8_t *>data, size)
 
     cdef int _append(self, const sw_record *header, const uint8_t *data,
                      size_t captured) except -1:
@@ -63,7 +96,6 @@ cdef class RecordBatch:
             self.flush()
         place = <sw_record *>(self._bytes + self._used)
         place[0] = header[0]
-        place.captured = captured
         if captured:
             memcpy(place + 1, data, captured)
         self._used += size
@@ -81,55 +113,37 @@ cdef class RecordBatch:
         self.pipeline.deliver()
         return 0
 
-    def open_client(self, uint64_t time_ns, bytes address, uint16_t port):
-        """Opens a connection as its client saw it; returns its number.
 
-        `address` is the server's: 4 or 16 octets, or empty where it is not known.
-        """
-        cdef sw_record header
-        cdef sw_open data
-        memset(&header, 0, sizeof(header))
-        memset(&data, 0, sizeof(data))
-        header.connection = self.number()
-        header.time_ns = time_ns
-        header.length = header.captured = sizeof(data)
-        header.kind = SW_OPEN
-        header.source = SW_FILE
-        header.role = SW_CLIENT
-        data.fd = -1
-        data.family = {0: SW_NO_ADDRESS, 4: SW_IPV4, 16: SW_IPV6}[len(address)]
-        data.remote_port = port if address else 0
-        memcpy(data.remote, <const char *>address, len(address))
-        self.put(&header, &data)
-        return header.connection
+cdef class ClientConnection:
+    """A connection as its client tells it, begun with this object."""
 
-    def data_client(self, uint64_t connection, uint64_t time_ns, int flow, uint64_t position,
-                    const uint8_t[::1] data not None):
-        """Bytes that a client read or wrote (enum sw_flow) at `position`."""
-        cdef sw_record header
-        memset(&header, 0, sizeof(header))
-        if not data.shape[0]:
-            return
-        header.connection = connection
-        header.time_ns = time_ns
-        header.position = position
-        header.length = header.captured = data.shape[0]
-        header.kind = SW_DATA
-        header.flow = flow
-        header.source = SW_FILE
-        header.role = SW_CLIENT
-        self.put(&header, &data[0])
+    def __init__(self, RecordBatch batch not None, uint64_t time_ns, bytes address not None,
+                 uint16_t port):
+        """`address` is the server's: 4 or 16 octets, or empty where it is not known."""
+        cdef sw_open ends
+        memset(&ends, 0, sizeof(ends))
+        self._batch = batch
+        self._told.role = SW_CLIENT
+        ends.fd = -1
+        ends.family = {0: SW_NO_ADDRESS, 4: SW_IPV4, 16: SW_IPV6}[len(address)]
+        ends.remote_port = port if address else 0
+        memcpy(ends.remote, <const char *>address, len(address))
+        batch.open(&self._told, time_ns, &ends)
 
-    def close_client(self, uint64_t connection, uint64_t time_ns, uint64_t read, uint64_t written):
-        """The end of a connection of which `read` and `written` bytes were told."""
-        cdef sw_record header
-        cdef sw_close data
-        memset(&header, 0, sizeof(header))
-        header.connection = connection
-        header.time_ns = time_ns
-        header.length = header.captured = sizeof(data)
-        header.kind = SW_CLOSE
-        header.source = SW_FILE
-        header.role = SW_CLIENT
-        data.end = [read, written]
-        self.put(&header, &data)
+    @property
+    def number(self):
+        return self._told.connection
+
+    def read(self, uint64_t time_ns, bytes data not None):
+        """What the client read next."""
+        self._batch.data(&self._told, SW_READ, time_ns, data, len(data))
+
+    def write(self, uint64_t time_ns, bytes data not None):
+        """What the client wrote next."""
+        self._batch.data(&self._told, SW_WRITE, time_ns, data, len(data))
+
+    def close(self, uint64_t time_ns):
+        """Nothing more comes."""
+        cdef uint64_t nothing[2]
+        nothing = [0, 0]
+        self._batch.close(&self._told, time_ns, nothing)

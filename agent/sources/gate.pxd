@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from sockwarden.agent.sources.batch cimport RecordBatch
+from sockwarden.agent.sources.batch cimport RecordBatch, Told
 from sockwarden.agent.sources.http cimport Framer
 from sockwarden.agent.sources.packets cimport Endpoint
 
@@ -51,11 +51,9 @@ cdef struct Exchange:
     uint32_t requests
     # The WebSocket
     Attempt attempt
-    uint64_t connection
-    uint32_t generation
+    Told told
     uint32_t budget             # REFUSED: bytes still to be passed on
-    uint64_t sent[2]            # positions, by direction
-    bint holed                  # AWAITED: bytes of the response are missing
+    uint64_t hole               # AWAITED: size of what is missing where the response should be
     uint8_t *stash              # what the client sent before the response came
     uint32_t stash_size
     uint32_t stash_capacity
@@ -72,6 +70,8 @@ cdef class Gate:
     # No more of it comes; `missing` bytes, by direction, were never seen.
     cdef int close(self, Exchange *x, uint64_t time_ns, const uint64_t *missing) except -1
 
+    cdef int _hole_awaited(self, Exchange *x, int direction, uint64_t time_ns,
+                           uint64_t size) except -1
     cdef int _beginning(self, Exchange *x, int direction, uint64_t time_ns,
                         const uint8_t *data, size_t size) except -1
     cdef int _rest(self, Exchange *x, int direction, uint64_t time_ns,
@@ -84,7 +84,6 @@ cdef class Gate:
     cdef int _responses(self, Exchange *x, uint64_t time_ns, const uint8_t *data,
                         size_t size) except -1
     cdef int _response(self, Exchange *x, uint64_t time_ns, bint cut) except -1
-    cdef int _missing(self, Exchange *x, int direction, uint64_t time_ns) except -1
     cdef int _unstash(self, Exchange *x, uint64_t time_ns) except -1
     cdef int _upgraded(self, Exchange *x, uint64_t time_ns) except -1
     cdef int _stash(self, Exchange *x, uint64_t time_ns, const uint8_t *data,
@@ -92,8 +91,6 @@ cdef class Gate:
     cdef int _open(self, Exchange *x, uint64_t time_ns) except -1
     cdef int _emit(self, Exchange *x, int direction, uint64_t time_ns,
                    const uint8_t *data, size_t size) except -1
-    cdef int _record(self, Exchange *x, int direction, uint64_t time_ns, const uint8_t *data,
-                     size_t captured, uint64_t length) except -1
     cdef int _refused(self, Exchange *x, int direction, uint64_t time_ns,
                       const uint8_t *data, size_t size) except -1
     cdef int _end(self, Exchange *x, uint64_t time_ns, const uint64_t *missing) except -1

@@ -22,6 +22,7 @@ from sockwarden.agent.sources.http cimport (
     NOT_HTTP,
     WHOLE_HEAD,
     Found,
+    Framer,
     Head,
     framer_body,
     framer_feed,
@@ -33,15 +34,9 @@ from sockwarden.agent.sources.http cimport (
 )
 from sockwarden.agent.sources.http cimport Phase as FramerPhase
 from sockwarden.parser.records cimport (
-    SW_CLOSE,
-    SW_DATA,
-    SW_FILE,
-    SW_OPEN,
     SW_READ,
     SW_WRITE,
-    sw_close,
     sw_open,
-    sw_record,
 )
 
 cdef enum:
@@ -84,6 +79,11 @@ cdef inline void drop_buffers(Exchange *x) noexcept nogil:
     x.stash_size = x.stash_capacity = 0
 
 
+cdef inline int flow_of(const Exchange *x, int direction) noexcept nogil:
+    # As the server sees it.
+    return SW_READ if direction == x.client else SW_WRITE
+
+
 cdef inline void ignore(Exchange *x) noexcept nogil:
     x.stage = IGNORED
     drop_buffers(x)
@@ -120,7 +120,6 @@ cdef class Gate:
         return 0
 
     cdef int hole(self, Exchange *x, int direction, uint64_t time_ns, uint64_t size) except -1:
-        cdef FramerPhase phase
         cdef size_t before = kept(x)
         if x.stage == IGNORED:
             return 0
@@ -128,22 +127,10 @@ cdef class Gate:
             if x.client_known:
                 lose_place(x)
             return 0
-        if x.attempt == AWAITED:
-            phase = x.framer[direction].phase
-            if direction == x.client:
-                self._upgraded(x, time_ns)
-            elif phase == HEAD and x.framer[direction].size and x.requests <= 1:
-                # The response's head is cut in two: what there is of it, then the hole.
-                self._emit(x, direction, time_ns, x.framer[direction].head,
-                           x.framer[direction].size)
-                self._upgraded(x, time_ns)
-            else:
-                framer_hole(&x.framer[direction], size)
-                x.holed = x.framer[direction].phase == LOST
-                size = size if x.holed else 0
-            x.sent[direction] += size
-        elif x.attempt == OPEN:
-            x.sent[direction] += size
+        if x.attempt == OPEN:
+            self.batch.missing(&x.told, flow_of(x, direction), time_ns, size)
+        elif x.attempt == AWAITED:
+            self._hole_awaited(x, direction, time_ns, size)
         else:
             framer_hole(&x.framer[direction], size)
             if direction == x.client and x.framer[direction].phase == LOST:
@@ -151,12 +138,28 @@ cdef class Gate:
         self.held += kept(x) - before
         return 0
 
+    cdef int _hole_awaited(self, Exchange *x, int direction, uint64_t time_ns,
+                           uint64_t size) except -1:
+        cdef Framer *framer = &x.framer[direction]
+        if direction == x.client:
+            self._upgraded(x, time_ns)
+        elif framer.phase == HEAD and framer.size and x.requests <= 1:
+            # The response's head is cut in two: what there is of it, then the hole.
+            self._emit(x, direction, time_ns, framer.head, framer.size)
+            self._upgraded(x, time_ns)
+        else:
+            framer_hole(framer, size)
+            if framer.phase == LOST:
+                x.hole += size
+            return 0
+        return self.batch.missing(&x.told, flow_of(x, direction), time_ns, size)
+
     cdef int close(self, Exchange *x, uint64_t time_ns, const uint64_t *missing) except -1:
         cdef size_t before = kept(x)
         cdef int server = 1 - x.client
         if x.attempt == AWAITED:
-            if x.holed:
-                self._missing(x, server, time_ns)
+            if x.hole:
+                self.batch.missing(&x.told, SW_WRITE, time_ns, x.hole)
             elif x.framer[server].phase == HEAD:
                 self._emit(x, server, time_ns, x.framer[server].head, x.framer[server].size)
             self._upgraded(x, time_ns)
@@ -310,10 +313,10 @@ cdef class Gate:
         cdef size_t taken
         cdef bint refused, begins = True
         cdef int server = 1 - x.client
-        if x.holed and x.framer[server].phase == LOST and (
-                x.attempt == AWAITED and not like_response(data, size)):
+        if x.attempt == AWAITED and x.hole and x.framer[server].phase == LOST and (
+                not like_response(data, size)):
             # The response was not captured: these are taken for frames, behind a hole.
-            self._missing(x, server, time_ns)
+            self.batch.missing(&x.told, SW_WRITE, time_ns, x.hole)
             self._upgraded(x, time_ns)
         while size and x.stage == HTTP:
             if x.attempt == OPEN:
@@ -333,14 +336,6 @@ cdef class Gate:
             begins = False
         return 0
 
-    cdef int _missing(self, Exchange *x, int direction, uint64_t time_ns) except -1:
-        """A record without bytes, for a stream that begins with a hole."""
-        cdef uint64_t size = x.sent[direction]
-        x.sent[direction] = 0
-        self._record(x, direction, time_ns, NULL, 0, size)
-        x.sent[direction] = size
-        return 0
-
     cdef int _response(self, Exchange *x, uint64_t time_ns, bint cut) except -1:
         cdef int server = 1 - x.client
         cdef Head head = read_head(&x.framer[server])
@@ -353,12 +348,11 @@ cdef class Gate:
             request = x.request[x.first_request]
             x.first_request = (x.first_request + 1) % REQUESTS
             x.requests -= 1
-        if x.attempt == AWAITED and (request == UPGRADE or x.holed):
-            x.sent[server] = 0
+        if x.attempt == AWAITED and (request == UPGRADE or x.hole):
+            x.hole = 0
             self._emit(x, server, time_ns, x.framer[server].head, x.framer[server].size)
             if head.status == 101:
                 return self._upgraded(x, time_ns)
-            x.holed = False
             x.attempt = REFUSED
             x.budget = REFUSED_BYTES
         elif head.status == 101:  # to another protocol
@@ -408,68 +402,29 @@ cdef class Gate:
         return 0
 
     cdef int _open(self, Exchange *x, uint64_t time_ns) except -1:
-        cdef sw_record header
-        cdef sw_open data
+        cdef sw_open ends
         cdef int server = 1 - x.client
-        memset(&header, 0, sizeof(header))
-        memset(&data, 0, sizeof(data))
-        x.connection = self.batch.number()
-        x.generation += 1
-        x.sent = [0, 0]
-        x.holed = False
-        header.connection = x.connection
-        header.generation = x.generation
-        header.time_ns = time_ns
-        header.length = header.captured = sizeof(data)
-        header.kind = SW_OPEN
-        header.source = SW_FILE
-        data.fd = -1
-        data.family = x.family
-        data.local_port = x.end[server].port
-        data.remote_port = x.end[x.client].port
-        memcpy(data.local, x.end[server].address, 16)
-        memcpy(data.remote, x.end[x.client].address, 16)
-        return self.batch.put(&header, &data)
+        memset(&ends, 0, sizeof(ends))
+        x.hole = 0
+        ends.fd = -1
+        ends.family = x.family
+        ends.local_port = x.end[server].port
+        ends.remote_port = x.end[x.client].port
+        memcpy(ends.local, x.end[server].address, 16)
+        memcpy(ends.remote, x.end[x.client].address, 16)
+        return self.batch.open(&x.told, time_ns, &ends)
 
     cdef int _emit(self, Exchange *x, int direction, uint64_t time_ns,
                    const uint8_t *data, size_t size) except -1:
-        if size:
-            self._record(x, direction, time_ns, data, size, size)
-            x.sent[direction] += size
-        return 0
-
-    cdef int _record(self, Exchange *x, int direction, uint64_t time_ns, const uint8_t *data,
-                     size_t captured, uint64_t length) except -1:
-        cdef sw_record header
-        header.connection = x.connection
-        header.time_ns = time_ns
-        header.position = x.sent[direction]
-        header.length = length
-        header.captured = <uint32_t>captured
-        header.generation = x.generation
-        header.process = 0
-        header.kind = SW_DATA
-        header.flow = SW_READ if direction == x.client else SW_WRITE
-        header.source = SW_FILE
-        header.role = 0
-        return self.batch.put(&header, data)
+        return self.batch.data(&x.told, flow_of(x, direction), time_ns, data, size)
 
     cdef int _end(self, Exchange *x, uint64_t time_ns, const uint64_t *missing) except -1:
-        cdef sw_record header
-        cdef sw_close data
+        cdef uint64_t by_flow[2]
         if x.attempt == NONE:
             return 0
-        memset(&header, 0, sizeof(header))
-        header.connection = x.connection
-        header.generation = x.generation
-        header.time_ns = time_ns
-        header.length = header.captured = sizeof(data)
-        header.kind = SW_CLOSE
-        header.source = SW_FILE
-        data.end[<int>SW_READ] = x.sent[x.client]
-        data.end[<int>SW_WRITE] = x.sent[1 - x.client]
-        if missing != NULL and x.attempt == OPEN:
-            data.end[<int>SW_READ] += missing[x.client]
-            data.end[<int>SW_WRITE] += missing[1 - x.client]
+        by_flow = [0, 0]
+        if x.attempt == OPEN and missing != NULL:
+            by_flow[<int>SW_READ] = missing[x.client]
+            by_flow[<int>SW_WRITE] = missing[1 - x.client]
         x.attempt = NONE
-        return self.batch.put(&header, &data)
+        return self.batch.close(&x.told, time_ns, by_flow)

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from sockwarden.agent.sources import Input, SourceError
-from sockwarden.agent.sources.batch import RecordBatch
+from sockwarden.agent.sources.batch import ClientConnection, RecordBatch
 
 FILE_BYTES_MAX: Final = 1 << 30
 READ_BYTES: Final = 1 << 20
@@ -126,11 +126,9 @@ def _connection(entry: _Entry, path: str, batch: RecordBatch) -> None:
     except ValueError as error:
         raise SourceError(f"{path}.request.url", _lower(str(error))) from error
     opened_ns = _opened_ns(entry, path)
-    connection = batch.open_client(opened_ns, _address(entry, path), port)
-    sent = _request_head(entry.request, url)
-    received = _response_head(entry.response)
-    batch.data_client(connection, opened_ns, WRITE, 0, sent)
-    batch.data_client(connection, opened_ns, READ, 0, received)
+    connection = ClientConnection(batch, opened_ns, _address(entry, path), port)
+    connection.write(opened_ns, _request_head(entry.request, url))
+    connection.read(opened_ns, _response_head(entry.response))
     # The pipeline takes whole messages at once and not in a batch: the heads go before them.
     batch.flush()
     time_ns = opened_ns
@@ -142,10 +140,10 @@ def _connection(entry: _Entry, path: str, batch: RecordBatch) -> None:
         # A time before the handshake, or none, is not the time of a message.
         time_ns = max(time_ns, _nanoseconds(message.time))
         flow = WRITE if message.type == "send" else READ
-        batch.pipeline.message(connection, time_ns, flow, message.opcode, payload)
+        batch.pipeline.message(connection.number, time_ns, flow, message.opcode, payload)
         if index % MESSAGES_PER_FLUSH == 0:
             batch.flush()
-    batch.close_client(connection, time_ns, len(received), len(sent))
+    connection.close(time_ns)
     batch.flush()
 
 

@@ -21,7 +21,7 @@ class Seen:
     generation: int
     role: int
     # By flow: (position, octets), joined where they are contiguous
-    runs: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]] = field(
+    runs: tuple[list[tuple[int, bytearray]], list[tuple[int, bytearray]]] = field(
         default_factory=lambda: ([], [])
     )
     messages: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Seen:
         runs = self.runs[flow]
         places = [position for position, _ in runs]
         assert places in ([], [0]), f"runs at {places}"
-        return runs[0][1] if runs else b""
+        return bytes(runs[0][1]) if runs else b""
 
     @property
     def streams(self) -> tuple[bytes, bytes]:
@@ -84,10 +84,10 @@ class Recorder:
             seen.times.append(time_ns)
             self.order.append((number, flow, body))
             if runs and runs[-1][0] + len(runs[-1][1]) == position:
-                runs[-1] = (runs[-1][0], runs[-1][1] + body)
+                runs[-1][1].extend(body)
             else:
                 assert not runs or position > runs[-1][0] + len(runs[-1][1])
-                runs.append((position, body))
+                runs.append((position, bytearray(body)))
 
     def message(
         self, connection: int, time_ns: int, flow: int, opcode: int, payload: bytes
