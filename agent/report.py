@@ -167,7 +167,7 @@ def _connection(report: Connection) -> Text:
 
 def _message(report: Message) -> Text:
     details = f"{report.length} bytes"
-    if report.fragments > 1:
+    if report.fragments is not None and report.fragments > 1:
         details += f" in {report.fragments} fragments"
     if report.compressed:
         details += ", compressed"
