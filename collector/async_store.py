@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from sockwarden.collector.errors import StoreError, StoreFull
@@ -22,6 +23,7 @@ _log = logging.getLogger(__name__)
 _GROUP_ALERTS = 10_000
 _GROUP_JOBS = 1_000
 _READ_THREADS = 4
+_CURSOR_BUDGET_S = 10.0
 
 T = TypeVar("T")
 
@@ -86,11 +88,18 @@ class AsyncStore:
         self._queue = _Queue()
         self._write_thread = ThreadPoolExecutor(1, "store-write")
         self._read_threads = ThreadPoolExecutor(_READ_THREADS, "store-read")
+        # People's slow queries must not keep agents from connecting.
+        self._cursor_thread = ThreadPoolExecutor(1, "store-cursor")
         self._full_said = False
 
     async def read(self, reading: Callable[[Store], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._read_threads, reading, self._store)
+
+    async def cursor(self, agent: str, spool: int) -> int:
+        loop = asyncio.get_running_loop()
+        reading = partial(self._store.cursor, agent, spool, budget_s=_CURSOR_BUDGET_S)
+        return await loop.run_in_executor(self._cursor_thread, reading)
 
     async def deliver(self, delivery: Delivery) -> None:
         await self._submit(delivery=delivery)
@@ -167,9 +176,10 @@ class AsyncStore:
     async def _write(self, group: Sequence[_Job]) -> None:
         deliveries = [job.delivery for job in group if job.delivery]
         sightings = [job.sighting for job in group if job.sighting]
-        if not deliveries and not sightings:
-            return
         loop = asyncio.get_running_loop()
+        if not deliveries and not sightings:
+            await loop.run_in_executor(self._write_thread, _nothing)
+            return
         try:
             written = await loop.run_in_executor(
                 self._write_thread, self._store.write, deliveries, sightings
@@ -201,6 +211,10 @@ class AsyncStore:
         self._queue.filled.set()
         await run
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._write_thread.shutdown)
-        await loop.run_in_executor(None, self._read_threads.shutdown)
+        for threads in (self._write_thread, self._read_threads, self._cursor_thread):
+            await loop.run_in_executor(None, threads.shutdown)
         self._store.close()
+
+
+def _nothing() -> None:
+    """What a turn does in the thread that writes."""

@@ -40,7 +40,6 @@ _WINDOW = 4
 _HELLO_S = 10.0
 # Characters of what an agent sent that the log repeats.
 _SAID = 64
-_CURSOR_BUDGET_S = 10.0
 # An agent that was quiet may be this far ahead of its rate.
 _BURST_S = 5.0
 
@@ -136,9 +135,7 @@ class Ingest(IngestServiceServicer):
         self._roster.enter(stream)
         try:
             await self._see(Sighting(agent, time.time_ns(), hello=hello))
-            cursor = await self._store.read(
-                lambda store: store.cursor(agent, hello.spool, budget_s=_CURSOR_BUDGET_S)
-            )
+            cursor = await self._store.cursor(agent, hello.spool)
             welcome = Welcome(sequence=cursor, window=_WINDOW, batch_limit=limits.BATCH_ALERTS)
             await context.write(DeliverResponse(welcome=welcome))
         except BaseException:

@@ -178,7 +178,7 @@ def _server(message_bytes: int, calls: int) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
-            ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 4),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 4),
         ),
     )
 

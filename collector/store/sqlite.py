@@ -23,7 +23,8 @@ from sockwarden.proto.v1.alert_pb2 import Alert
 from sockwarden.proto.v1.ingest_pb2 import Heartbeat
 from sockwarden.proto.v1.query_pb2 import Host, StatsRow, StoredAlert
 
-_READERS = 4
+# Four for queries, one for agents that connect, one for the numbers.
+_READERS = 6
 # Below the hard limit: room for heartbeats and retention when alerts are refused already.
 _RESERVE_BYTES = 256 << 10
 # Virtual machine instructions between two looks at the clock of a read: some 0.1 ms.

@@ -38,6 +38,13 @@ class ScriptedStore:
         self.kept += names
         return Written(position=len(self.kept), stored=len(deliveries), repeated=0)
 
+    def cursor(self, agent: str, spool: int, *, budget_s: float) -> int:
+        return 5
+
+    def expire(self, before_ns: int, limit: int) -> int:
+        assert self.gate.wait(fleet.PATIENCE_S)
+        return 0
+
     def close(self) -> None:
         pass
 
@@ -136,12 +143,27 @@ async def test_turn_waits_for_the_writer() -> None:
     store = ScriptedStore()
     async with running(store) as wrapped:
         await wrapped.turn()
-        store.gate.clear()
-        hanging = asyncio.create_task(wrapped.deliver(delivery("a")))
+        for hangs in (wrapped.deliver(delivery("a")), wrapped.expire(0, 1)):
+            store.gate.clear()
+            hanging = asyncio.create_task(hangs)
+            await asyncio.sleep(0)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await wrapped.turn()
+            store.gate.set()
+            await hanging
+            await wrapped.turn()
+
+
+async def test_slow_queries_do_not_keep_agents_from_connecting() -> None:
+    slow = threading.Event()
+    async with running(ScriptedStore()) as wrapped:
+        queries = [
+            asyncio.create_task(wrapped.read(lambda _store: slow.wait(fleet.PATIENCE_S)))
+            for _ in range(20)
+        ]
         await asyncio.sleep(0)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await wrapped.turn()
-        store.gate.set()
-        await hanging
-        await wrapped.turn()
+        async with asyncio.timeout(fleet.PATIENCE_S / 2):
+            assert await wrapped.cursor("a", 7) == 5
+        slow.set()
+        await asyncio.gather(*queries)
