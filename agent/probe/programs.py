@@ -130,6 +130,7 @@ def load(settings: Settings) -> Loaded:
         child = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # root imports nothing from the folder that it was started in
                 "-m",
                 "sockwarden.agent.probe.compile",
                 str(theirs.fileno()),
