@@ -119,6 +119,25 @@ def test_ip_fragments_are_counted() -> None:
     assert result.lost == {"ip_fragments": 1}
 
 
+@pytest.mark.parametrize(
+    ("place", "octets"),
+    [
+        pytest.param(2, "ffff", id="IP length beyond the wire"),
+        pytest.param(2, "0010", id="IP length below its header"),
+        pytest.param(0, "44", id="IP header too short"),
+        pytest.param(32, "40", id="TCP header too short"),
+        pytest.param(32, "f0", id="TCP header beyond the segment"),
+    ],
+)
+def test_lengths_that_contradict_each_other_are_counted(place: int, octets: str) -> None:
+    lying = bytearray(TALK.packets[0].ip())
+    lying[place : place + len(octets) // 2] = bytes.fromhex(octets)
+    frames = [(0, bytes(lying)), *((p.time_ns, p.ip()) for p in TALK.packets)]
+    result = analyze(pcap(frames, link=101))
+    assert result.only.streams == STREAMS
+    assert result.lost == {"packets_malformed": 1}
+
+
 def test_other_protocols_are_passed_over() -> None:
     udp = bytearray(TALK.packets[0].ip())
     udp[9] = 17
