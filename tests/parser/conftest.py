@@ -1,4 +1,4 @@
-"""Makes `oracle` and `wire` importable by the tests beside them."""
+"""Makes `conversation`, `oracle` and `wire` importable by the tests beside them."""
 
 import sys
 from pathlib import Path
