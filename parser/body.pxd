@@ -14,8 +14,8 @@ cdef enum BodyState:
 
 
 cdef struct Body:
-    BodyState state
     uint64_t left
+    BodyState state
     bint line_empty  # of the trailer line so far
 
 cdef void body_begin(Body *self, Text head) noexcept nogil
