@@ -49,6 +49,9 @@ _QUERY_MESSAGE_BYTES = 64 << 10
 class Collector:
     """Made by `start`; serves until `stop`."""
 
+    _writing: asyncio.Task[None]
+    _keeping: asyncio.Task[None]
+
     def __init__(self, config: Config, store: Store) -> None:
         known = _known(store)
         self._backend = store
@@ -155,9 +158,6 @@ class Collector:
         with contextlib.suppress(asyncio.CancelledError):
             await self._keeping
         await self.store.close(self._writing)
-
-    _writing: asyncio.Task[None]
-    _keeping: asyncio.Task[None]
 
 
 def _known(store: Store) -> set[str]:
