@@ -14,7 +14,7 @@ one withhold it: nothing can be told behind them.
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
-from sockwarden.parser.buffer cimport buffer_release
+from sockwarden.parser.buffer cimport LEAST_ROOM, buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
@@ -31,6 +31,7 @@ from sockwarden.parser.workspace cimport (
 
 cdef enum:
     DIGEST_CONTEXT_BYTES = 256  # about what OpenSSL takes
+    USUAL_RATIO = 8             # room for what packed input becomes, at first
 
 # RFC 7692 section 7.2.2: what the sender took off the end of each message
 cdef const uint8_t *TAIL = [0x00, 0x00, 0xFF, 0xFF]
@@ -134,7 +135,7 @@ cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
     cdef size_t room, made
     cdef uint8_t *out
     while not self.withheld:
-        room = SW_SCRATCH_BYTES
+        room = min(<size_t>SW_SCRATCH_BYTES, max(USUAL_RATIO * size, <size_t>LEAST_ROOM))
         out = place(self, space, &room)
         state = inflater_step(&self.inflater, &data, &size, out, room, &made)
         if made:

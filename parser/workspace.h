@@ -6,13 +6,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64 };
 
+struct sw_spare {
+    uint8_t *data;
+    size_t room;
+};
+
 struct sw_workspace {
-    uint8_t *spare; /* the buffer of a finished message, for the next one */
-    size_t spare_room;
+    struct sw_spare spare[2]; /* buffers of finished messages: a small one, a large one */
     z_stream *inflater; /* of a finished message that leaves no context behind */
     uint8_t packed[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
     uint8_t scratch[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
@@ -24,7 +29,8 @@ static _Thread_local struct sw_workspace *sw_workspace_here;
 static void sw_workspace_free(void *workspace)
 {
     struct sw_workspace *self = workspace;
-    free(self->spare);
+    free(self->spare[0].data);
+    free(self->spare[1].data);
     if (self->inflater)
         inflateEnd(self->inflater);
     free(self->inflater);
@@ -41,8 +47,7 @@ static struct sw_workspace *sw_workspace_make(void)
     struct sw_workspace *made = malloc(sizeof *made);
     if (!made)
         return NULL;
-    made->spare = NULL;
-    made->spare_room = 0;
+    memset(made->spare, 0, sizeof made->spare);
     made->inflater = NULL;
     if (pthread_setspecific(sw_workspace_key, made)) {
         free(made);

@@ -14,9 +14,12 @@ cdef extern from "zlib.h" nogil:
 cdef extern from "workspace.h" nogil:
     enum: SW_SCRATCH_BYTES
 
+    struct sw_spare:
+        uint8_t *data
+        size_t room
+
     struct sw_workspace:
-        uint8_t *spare
-        size_t spare_room
+        sw_spare *spare     # two: a small one, a large one
         z_stream *inflater  # windowBits -15, or NULL
         uint8_t *packed     # SW_SCRATCH_BYTES, and SLACK behind them: masked input
         uint8_t *scratch    # as large: output that nobody keeps
@@ -26,9 +29,10 @@ ctypedef sw_workspace Workspace
 # This thread's.  NULL: no memory.
 cdef Workspace *workspace_get() noexcept nogil
 
-# Room for `size` bytes in all, which have come: by the thread's spare buffer, unless it is far
-# larger, else by more memory.  False, and nothing changed: there is none.
+# Room for `size` bytes in all, which have come: by a spare buffer that is not far larger, else
+# by more memory.  False, and nothing changed: there is none.
 cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil
 
-# Takes the buffer of a finished message back: the larger one of two stays, up to a bound.
+# Takes the buffer of a finished message back; of small ones and of large ones, up to a bound,
+# the largest stays.
 cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil

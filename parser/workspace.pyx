@@ -1,8 +1,8 @@
 # distutils: libraries = z
-"""One scratch and one spare buffer a thread.
+"""One scratch and two spare buffers a thread.
 
 A message that lies whole in a captured chunk is unmasked into the scratch.  One
-that does not is joined in a buffer, which goes from message to message and from
+that does not is joined in a spare buffer, which goes from message to message and from
 connection to connection: memory follows the threads and the open messages,
 whatever the number of connections, and no message costs an allocation.
 """
@@ -17,8 +17,8 @@ cdef extern from "workspace.h" nogil:
     int sw_workspace_setup()
 
 cdef enum:
-    SPARE_BYTES = 4 << 20    # kept at most
     SMALL_BYTES = 16 << 10  # lent for any message
+    SPARE_BYTES = 4 << 20   # kept at most
 
 if sw_workspace_setup():
     raise MemoryError("no thread-specific key left for the parser's scratch memory")
@@ -28,26 +28,37 @@ cdef Workspace *workspace_get() noexcept nogil:
     return sw_workspace_get()
 
 
+# The spare buffer that suits `size` bytes.  A message may stay open for long: it does not get
+# what it cannot use.
+cdef inline sw_spare *suitable(Workspace *self, size_t size) noexcept nogil:
+    if self.spare[0].room >= size:
+        return &self.spare[0]
+    if self.spare[1].room >= size and self.spare[1].room // 4 <= size:
+        return &self.spare[1]
+    return NULL
+
+
 cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil:
-    # A message may stay open for long: it does not get what it cannot use.
-    if self.spare_room < size or self.spare_room > SMALL_BYTES and self.spare_room // 4 > size:
+    cdef sw_spare *spare = suitable(self, size)
+    if spare == NULL:
         return buffer_reserve(buffer, size)
     if buffer.size:
-        memcpy(self.spare, buffer.data, buffer.size)
+        memcpy(spare.data, buffer.data, buffer.size)
     free(buffer.data)
-    buffer.data = self.spare
-    buffer.room = self.spare_room
-    self.spare = NULL
-    self.spare_room = 0
+    buffer.data = spare.data
+    buffer.room = spare.room
+    spare.data = NULL
+    spare.room = 0
     return True
 
 
 cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:
-    if buffer.data == NULL or buffer.room <= self.spare_room or buffer.room > SPARE_BYTES:
+    cdef sw_spare *spare = &self.spare[buffer.room > SMALL_BYTES]
+    if buffer.data == NULL or buffer.room <= spare.room or buffer.room > SPARE_BYTES:
         buffer_release(buffer)
         return
-    free(self.spare)
-    self.spare = buffer.data
-    self.spare_room = buffer.room
+    free(spare.data)
+    spare.data = buffer.data
+    spare.room = buffer.room
     buffer.data = NULL
     buffer.size = buffer.room = 0
