@@ -87,11 +87,14 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
     u8 state = connection->state;
     u32 jump = STAY;
     u64 size = moved->size;
+    u64 start = moved->buffer;
+    if (state >= ASKED && state != OPEN && flow != connection->requester && moved->vector)
+        bpf_probe_read_user(&start, sizeof start, (void *)moved->vector);
     if (state == ASKED && flow != connection->requester) {
-        u64 start = moved->buffer;
-        if (moved->vector)
-            bpf_probe_read_user(&start, sizeof start, (void *)moved->vector);
         see_status(connection, start, size);
+    } else if (state == REFUSED && flow != connection->requester && size >= 12 &&
+               is_switching(start)) {
+        connection->state = OPEN;
     } else if (state <= HTTP || state == REFUSED) {
         /* A kept-alive connection may ask again. */
         if (flow != connection->requester)

@@ -22,7 +22,7 @@ static __always_inline int is_method(u32 word)
            word == 0x43415254 /* TRAC */;
 }
 
-enum { WORD_HTTP = 0x50545448 /* "HTTP" */ };
+enum { WORD_HTTP = 0x50545448 /* "HTTP" */, WORD_101 = 0x31303120 /* " 101" */ };
 
 /* A PROXY protocol header, version 1 ("PROXY ") or 2 (its signature). */
 static __always_inline int is_proxy_header(u32 word)
@@ -254,6 +254,20 @@ static __always_inline u32 begin(void)
     connection->stashed = 0;
     connection->overflowed = 1;
     return call->total ? JUMP_PUMP : STAY;
+}
+
+/* A call's bytes begin with "HTTP/1.x 101": the answer to the upgrade among pipelined requests,
+ * behind the answers to those before it. */
+static __always_inline int is_switching(u64 buffer)
+{
+    struct {
+        u32 name;
+        u32 version;
+        u32 status;
+    } line = {};
+    if (bpf_probe_read_user(&line, sizeof line, (void *)buffer))
+        return 0;
+    return line.name == WORD_HTTP && line.status == WORD_101;
 }
 
 /* The response's status line, "HTTP/1.1 101 ...", which may come in pieces. */

@@ -123,7 +123,9 @@ int syscall_begin(struct sys_exit *args)
 int syscall_pump(struct sys_exit *args)
 {
     u32 next = pump();
-    if (next != STAY)
+    if (next != STAY) {
         syscall_jumps.call(args, next);
+        pump_ended();
+    }
     return 0;
 }

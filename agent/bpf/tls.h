@@ -116,8 +116,10 @@ int tls_begin(struct pt_regs *regs)
 int tls_pump(struct pt_regs *regs)
 {
     u32 next = pump();
-    if (next != STAY)
+    if (next != STAY) {
         tls_jumps.call(regs, next);
+        pump_ended();
+    }
     return 0;
 }
 
