@@ -62,9 +62,11 @@ int tls_exit(struct pt_regs *regs)
     }
     struct tls_call was = *call;
     tls_calls.delete(&thread);
+    struct who who = {process_key(), was.ssl};
+    if (was.flow == SW_READ)
+        learn_tls_socket(&who);
     if (result <= 0)
         return 0;
-    struct who who = {process_key(), was.ssl};
     struct moved moved = {};
     moved.buffer = was.buffer;
     moved.size = result;

@@ -29,12 +29,24 @@ static __always_inline void note_tls_socket(const struct who *who, const struct 
     }
 }
 
+/* A read of an SSL object that made no system call of its own, successful or not: it was fed from
+ * a memory BIO, with what this thread has received last.  Only a read says so: by the time of a
+ * write the thread may have received for others. */
+static __always_inline void learn_tls_socket(const struct who *ssl)
+{
+    if (ssl_descriptors.lookup((struct who *)ssl))
+        return;
+    u64 thread = bpf_get_current_pid_tgid();
+    s32 *received = last_tls_receive.lookup(&thread);
+    if (!received)
+        return;
+    s32 fd = *received;
+    ssl_descriptors.update((struct who *)ssl, &fd);
+}
+
+/* -1: not known, and never guessed. */
 static __always_inline s32 descriptor_of_ssl(const struct who *who)
 {
     s32 *fd = ssl_descriptors.lookup((struct who *)who);
-    if (fd)
-        return *fd;
-    u64 thread = bpf_get_current_pid_tgid();
-    fd = last_tls_receive.lookup(&thread);
     return fd ? *fd : -1;
 }

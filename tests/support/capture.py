@@ -154,7 +154,9 @@ class Probe:
 @contextlib.contextmanager
 def connected(host: str = "127.0.0.1") -> Iterator[tuple[socket.socket, socket.socket]]:
     """(client, server) over TCP."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+    with socket.create_server(
+        (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+    ) as listener:
         client = socket.create_connection(listener.getsockname()[:2])
         server, _ = listener.accept()
         with client, server:

@@ -305,8 +305,10 @@ def test_the_end_of_a_process_ends_its_connections(probe: Probe) -> None:
     child = subprocess.Popen([sys.executable, "-c", code])
     child.wait()
     probe.until(
-        lambda: child.pid in probe.exits
-        or all(role and role[0].ends for role in (probe.of(r, child.pid) for r in (1, 2)))
+        lambda: (
+            child.pid in probe.exits
+            or all(role and role[0].ends for role in (probe.of(r, child.pid) for r in (1, 2)))
+        )
     )
     assert len(probe.of(SERVER, child.pid)) == 1
 

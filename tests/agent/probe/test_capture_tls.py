@@ -64,21 +64,19 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, 
     """(client, server)"""
     place = tmp_path_factory.mktemp("certificate")
     certificate, key = place / "certificate.pem", place / "key.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        + ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-out", certificate, "-keyout", key]
-        + ["-addext", "subjectAltName=DNS:localhost"],
-        check=True,
-        capture_output=True,
+        [*command.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
     return ssl.create_default_context(cafile=str(certificate)), server
 
 
-def test_a_blocking_program(
-    probe: Probe, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
-) -> None:
+def test_a_blocking_program(probe: Probe, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     payload = b"p" * 40_000
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
