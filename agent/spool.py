@@ -40,9 +40,9 @@ places before fsync is tried again.
 
 Reading and freeing
 -------------------
-One other thread reads behind its own position up to the durable mark, and acknowledges.  A
-sealed segment is deleted when its last sequence is acknowledged.  The cursor is written
-without fsync: a lost cursor only means that some alerts are sent again.
+One other thread reads behind its own position up to the durable mark; one, the same or a
+third, acknowledges.  A sealed segment is deleted when its last sequence is acknowledged.
+The cursor is written without fsync: a lost cursor only means that some are sent again.
 
 Recovery
 --------
@@ -428,10 +428,11 @@ class Spool:
                 self._note_damage(segment, offset, end - last - 1)
 
     def _note_damage(self, segment: _Segment, offset: int, missing: int) -> None:
-        if (segment.first, offset) in self._damages:
-            return
-        self._damages.add((segment.first, offset))
-        self._counters["spool_corrupt"] += max(1, missing)
+        with self._changed:
+            if (segment.first, offset) in self._damages:
+                return
+            self._damages.add((segment.first, offset))
+            self._counters["spool_corrupt"] += max(1, missing)
         say(
             _log,
             logging.ERROR,
