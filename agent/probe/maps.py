@@ -12,9 +12,7 @@ from sockwarden.agent.probe.attach import library
 # The names of enum sw_counter, in its order, from the one place where they stand.  Not through
 # its package, which would load the parser into the privileged helper.
 _RECORDS: Final = Path(__file__).resolve().parents[2] / "parser" / "records.h"
-COUNTERS: Final = tuple(
-    re.findall(r"^ {4}X\((\w+),", _RECORDS.read_text(), flags=re.MULTILINE)
-)
+COUNTERS: Final = tuple(re.findall(r"^ {4}X\((\w+),", _RECORDS.read_text(), flags=re.MULTILINE))
 
 # struct who (agent/bpf/maps.h)
 WHO_BYTES: Final = 16
@@ -83,11 +81,7 @@ def forget(descriptor: int, key: bytes) -> None:
 
 def sweep(descriptor: int) -> int:
     """Frees the places of processes that have ended; returns how many."""
-    gone = [
-        key
-        for pid, key in connection_keys(descriptor)
-        if not Path(f"/proc/{pid}").exists()
-    ]
+    gone = [key for pid, key in connection_keys(descriptor) if not Path(f"/proc/{pid}").exists()]
     for key in gone:
         forget(descriptor, key)
     return len(gone)
@@ -97,4 +91,3 @@ def _possible_cpus() -> int:
     """A per-CPU map has a place for each CPU that could be plugged in."""
     text = Path("/sys/devices/system/cpu/possible").read_text().strip()
     return int(text.rpartition(",")[2].rpartition("-")[2]) + 1
-

@@ -127,7 +127,7 @@ def load(settings: Settings) -> Loaded:
         raise ProbeError(f"ring_bytes is {settings.ring_bytes}: a power of two is needed")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
             [
                 sys.executable,
                 "-P",  # root imports nothing from the folder that it was started in
