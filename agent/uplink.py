@@ -31,6 +31,7 @@ import grpc
 from sockwarden import __version__
 from sockwarden.agent import wire
 from sockwarden.agent.config import Config
+from sockwarden.agent.config import Uplink as UplinkSettings
 from sockwarden.agent.spool import Spool
 from sockwarden.daemon import tls
 from sockwarden.daemon.config import Address
@@ -66,6 +67,16 @@ _OPTIONS = [
 _log = logging.getLogger(__name__)
 
 
+def read_credentials(uplink: UplinkSettings) -> tls.Credentials | None:
+    """Reads the certificates, before the agent gives up its rights; raises `ConfigError`.
+
+    None: there is no collector, or those on this host are spoken to without TLS.
+    """
+    if not uplink.collectors or uplink.insecure_loopback:
+        return None
+    return tls.load(uplink.ca, uplink.certificate, uplink.key)
+
+
 class Uplink:
     """See the module.
 
@@ -73,19 +84,24 @@ class Uplink:
     """
 
     def __init__(
-        self, config: Config, spool: Spool, *, heartbeat: Callable[[], wire.Status]
+        self,
+        config: Config,
+        spool: Spool,
+        credentials: tls.Credentials | None,
+        *,
+        heartbeat: Callable[[], wire.Status],
     ) -> None:
-        """Reads the certificates; raises `ConfigError`."""
-        uplink = config.uplink
+        """`credentials` as `read_credentials` gives them."""
         self._agent = config.name
         self._spool = spool
         self._heartbeat = heartbeat
-        self._collectors = uplink.collectors
+        self._collectors = config.uplink.collectors
         self._credentials: grpc.ChannelCredentials | None = None
-        if self._collectors and not uplink.insecure_loopback:
-            files = tls.load(uplink.ca, uplink.certificate, uplink.key)
-            self._credentials = grpc.ssl_channel_credentials(files.ca, files.key, files.certificate)
-        elif self._collectors:
+        if credentials is not None:
+            self._credentials = grpc.ssl_channel_credentials(
+                credentials.ca, credentials.key, credentials.certificate
+            )
+        else:
             for collector in self._collectors:
                 tls.refuse_remote(collector, "uplink.insecure_loopback")
         self._stopping = threading.Event()

@@ -15,7 +15,7 @@ from sockwarden.agent.alert import Alert, Category, Level, Process
 from sockwarden.agent.config import Config
 from sockwarden.agent.config import Uplink as UplinkSection
 from sockwarden.agent.spool import Spool
-from sockwarden.agent.uplink import Uplink
+from sockwarden.agent.uplink import Uplink, read_credentials
 from sockwarden.agent.wire import Status
 from sockwarden.daemon.config import Address, ConfigError, parse
 from sockwarden.proto.v1 import alert_pb2
@@ -160,6 +160,7 @@ def connect(spool: Spool) -> Iterator[Callable[..., Uplink]]:
         uplink = Uplink(
             config,
             spool,
+            None,
             heartbeat=lambda: Status(started_ns=1, counters={"messages": 5}, rules="ab"),
         )
         uplinks.append(uplink)
@@ -373,14 +374,20 @@ def test_without_a_collector_alerts_stay(spool: Spool, connect: Callable[..., Up
     assert spool.depth == 5
 
 
-def test_missing_certificate_is_named(spool: Spool, tmp_path: Path) -> None:
-    config = Config(
-        uplink=UplinkSection(
-            collectors=(Address("c.example:7443"),),
-            ca=f"{tmp_path}/ca.pem",
-            certificate="/c",
-            key="/k",
-        )
+def test_missing_certificate_is_named(tmp_path: Path) -> None:
+    settings = UplinkSection(
+        collectors=(Address("c.example:7443"),),
+        ca=f"{tmp_path}/ca.pem",
+        certificate="/c",
+        key="/k",
     )
     with pytest.raises(ConfigError, match=r"ca\.pem: cannot read the CA certificate: No such"):
-        Uplink(config, spool, heartbeat=lambda: Status(started_ns=0, counters={}))
+        read_credentials(settings)
+
+
+def test_plaintext_to_another_host_is_refused(spool: Spool) -> None:
+    config = Config(
+        uplink=UplinkSection(collectors=(Address("c.example:1"),), ca="a", certificate="b", key="c")
+    )
+    with pytest.raises(ConfigError, match="neither loopback nor a unix socket"):
+        Uplink(config, spool, None, heartbeat=lambda: Status(started_ns=0, counters={}))
