@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 
 from sockwarden.agent.alert import Process
@@ -18,7 +19,7 @@ ANSWER_SECONDS = 1.0
 CACHED_PROCESSES = 4096
 
 
-class HelperGone(Exception):
+class HelperGoneError(Exception):
     """The helper closed its end: without it nothing is captured any more."""
 
 
@@ -40,10 +41,10 @@ class Control:
             self._socket, protocol.MAX_PACKET_BYTES, MAX_RINGS
         )
         if not data:
-            raise HelperGone("the helper ended before it said hello")
+            raise HelperGoneError("the helper ended before it said hello")
         hello = protocol.decode_from_helper(data)
         if not isinstance(hello, protocol.Hello) or hello.rings != len(descriptors):
-            raise HelperGone("the helper's first word was not a hello with its rings")
+            raise HelperGoneError("the helper's first word was not a hello with its rings")
         self.impairments = hello.impairments
         return descriptors
 
@@ -51,17 +52,33 @@ class Control:
         try:
             self._socket.send(protocol.encode(packet))
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise HelperGone("the helper is gone") from error
+            raise HelperGoneError("the helper is gone") from error
 
     def listen(self) -> None:
         """Takes in what the helper has said; does not wait."""
         while select.select([self._socket], [], [], 0)[0]:
             self._hear()
 
+    def fresh_counters(self) -> dict[str, int]:
+        """The probe's counters as they are now; the last known ones if the helper is silent."""
+        self.counters = {}
+        self.say(protocol.CountersRequest())
+        self._wait_for(lambda: bool(self.counters))
+        return self.counters
+
+    def _wait_for(self, known: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not known():
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                return False
+            self._hear()
+        return True
+
     def _hear(self) -> None:
         data = self._socket.recv(protocol.MAX_PACKET_BYTES)
         if not data:
-            raise HelperGone("the helper is gone")
+            raise HelperGoneError("the helper is gone")
         packet = protocol.decode_from_helper(data)
         if isinstance(packet, protocol.ProcessReply):
             self._processes[packet.pid, packet.start_ns] = Process(
@@ -81,10 +98,6 @@ class Control:
         """Asks at once, while the process still runs; after a second without an answer only
         its number is known."""
         self.say(protocol.ProcessRequest(pid=pid, start_ns=start_ns))
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while (pid, start_ns) not in self._processes:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
-                return Process(pid=pid)
-            self._hear()
-        return self._processes.pop((pid, start_ns))
+        if self._wait_for(lambda: (pid, start_ns) in self._processes):
+            return self._processes.pop((pid, start_ns))
+        return Process(pid=pid)

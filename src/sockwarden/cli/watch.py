@@ -1,0 +1,55 @@
+"""`sockwarden watch`: this host's WebSocket traffic, live from its kernel, without a collector."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from sockwarden.agent.probe import session
+from sockwarden.agent.probe.helper import Helper
+from sockwarden.agent.report import TYPES
+from sockwarden.agent.rules.load import load_rules
+from sockwarden.agent.rules.model import InvalidRulesError, RuleError
+
+WORKER = "sockwarden.agent.watch"
+
+
+def _selected(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    for name in value.split(",") if value else ():
+        if name not in TYPES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(TYPES)}")
+    return value
+
+
+def _say(status: str) -> None:
+    click.echo(f"sockwarden watch: {status} (Ctrl-C ends)", err=True)
+
+
+@click.command()
+@click.option("--pid", type=click.IntRange(min=1), help="Only connections of this process.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Only connections with this port.")
+@click.option("--only", metavar="TYPES", callback=_selected, help=f"Some of {','.join(TYPES)}.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, path_type=Path),
+    help="Rules to judge by instead of those that ship.",
+)
+def command(
+    pid: int | None, port: int | None, only: str | None, as_json: bool, rules: Path | None
+) -> None:
+    """Shows this host's WebSocket traffic live, from the kernel."""
+    logging.basicConfig(format="sockwarden watch: %(message)s", level=logging.WARNING)
+    try:
+        load_rules([rules] if rules else None)
+        probe = session.open_probe(session.Settings())
+    except (session.ProbeError, InvalidRulesError, RuleError) as error:
+        raise click.UsageError(str(error)) from error
+    worker = [sys.executable, "-P", "-m", WORKER]
+    for name, value in (("pid", pid), ("port", port), ("only", only), ("rules", rules)):
+        if value is not None:
+            worker += [f"--{name}", str(value)]
+    if as_json or not sys.stdout.isatty():
+        worker.append("--json")
+    sys.exit(Helper(probe, worker, restart=False, on_ready=_say).run())
