@@ -13,6 +13,7 @@ allocation per message.  Python is entered once when a connection opens, once fo
 and once a batch for what was found.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -52,6 +53,8 @@ cdef enum:
 cdef uint64_t SECOND_NS = 1_000_000_000
 
 
+# The collector of cycles must not take the rules away before __dealloc__ has used them.
+@cython.no_gc_clear
 cdef class Pipeline:
     def __cinit__(self, RuleSet rules not None, *args, size_t connections=65_536, **kwargs):
         self.rules = rules

@@ -23,7 +23,7 @@ import selectors
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns
 from typing import Final, Protocol
 
@@ -90,14 +90,16 @@ class DiscoveryThread(threading.Thread):
         self.discovery = discovery
         self.failed: str | None = None
         self.passed_ns = monotonic_ns()
-        self._stop = threading.Event()
+        self.caught_up = False  # every process was looked at
+        self._ending = threading.Event()
 
     def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._ending.is_set():
                 self.discovery.run_pass()
                 self.passed_ns = monotonic_ns()
-                self._stop.wait(THROTTLED_TICK_SECONDS if self.discovery.backlog else TICK_SECONDS)
+                self.caught_up = self.caught_up or not self.discovery.backlog
+                self._ending.wait(THROTTLED_TICK_SECONDS if self.discovery.backlog else TICK_SECONDS)
         except ElfReaderError as error:
             self.failed = f"TLS is not watched: {error}"
             _log.error("%s", self.failed)
@@ -106,7 +108,7 @@ class DiscoveryThread(threading.Thread):
             _log.exception("discovery ended")
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ending.set()
         self.join(timeout=5)
 
     @property
@@ -125,6 +127,7 @@ class Helper:
         probe: loaded and attached; closed at the end.
         worker_command: the unprivileged process; `--control FD` is appended.
         restart: whether a worker that died is started again.
+        on_ready: told, once the worker runs and every process was looked at, what is watched.
     """
 
     def __init__(
@@ -133,9 +136,11 @@ class Helper:
         worker_command: Sequence[str],
         *,
         restart: bool = True,
+        on_ready: Callable[[str], object] = notify.ready,
     ) -> None:
         self._probe, self._command = probe, tuple(worker_command)
-        self._restart = restart
+        self._restart, self._on_ready = restart, on_ready
+        self._ready_due = False
         self._namer = Namer()
         self._reader = ElfReader()
         self._discovery: DiscoveryThread | None = None
@@ -200,6 +205,7 @@ class Helper:
             if callable(key.data):
                 key.data()
         self._serve()
+        self._say_ready()
         if now - self._swept_ns > SWEEP_EVERY_NS:
             self._probe.sweep()
             self._swept_ns = now
@@ -251,7 +257,14 @@ class Helper:
                     notify.watchdog()
                     self._progress = (drained, uplink)
             case protocol.Ready():
-                notify.ready(self._summary())
+                self._ready_due = True
+
+    def _say_ready(self) -> None:
+        """Not before every process was looked at: who is told may start traffic at once."""
+        discovery = self._discovery
+        if self._ready_due and (not discovery or discovery.caught_up or discovery.failed):
+            self._ready_due = False
+            self._on_ready(self._summary())
 
     def counters(self) -> dict[str, int]:
         """The probe's and the helper's own, by name."""

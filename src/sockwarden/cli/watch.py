@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from sockwarden.agent.probe import session
+from sockwarden.agent.config import Capture
 from sockwarden.agent.probe.helper import Helper
+from sockwarden.agent.probe.programs import ProbeError
+from sockwarden.agent.probe.session import open_probe
 from sockwarden.agent.report import TYPES
 from sockwarden.agent.rules.load import load_rules
 from sockwarden.agent.rules.model import InvalidRulesError, RuleError
@@ -43,8 +45,8 @@ def command(
     logging.basicConfig(format="sockwarden watch: %(message)s", level=logging.WARNING)
     try:
         load_rules([rules] if rules else None)
-        probe = session.open_probe(session.Settings())
-    except (session.ProbeError, InvalidRulesError, RuleError) as error:
+        probe = open_probe(Capture())
+    except (ProbeError, InvalidRulesError, RuleError) as error:
         raise click.UsageError(str(error)) from error
     worker = [sys.executable, "-P", "-m", WORKER]
     for name, value in (("pid", pid), ("port", port), ("only", only), ("rules", rules)):
