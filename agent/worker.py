@@ -1,0 +1,209 @@
+"""The agent itself: `python -m sockwarden.agent.worker`, started by the privileged helper.
+
+Everything that touches captured bytes happens here, without any privilege: it reads what only
+root may (configuration, certificates), maps the rings, gives up every right, and only then opens
+the spool, connects, and looks at the first record.  It ends when the helper says stop or is gone.
+
+Exit status: 0 stopped as asked, 1 the helper is gone, 2 bad configuration, rules or spool, with
+one line that says what and where.
+"""
+
+import argparse
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sockwarden import __version__
+from sockwarden.agent import config as agent_config
+from sockwarden.agent import redact, wire
+from sockwarden.agent.alert import Alert, Anomaly, Connection, Control, Message
+from sockwarden.agent.control import Control as HelperControl
+from sockwarden.agent.control import HelperGoneError
+from sockwarden.agent.live import Live, boot_to_epoch_ns
+from sockwarden.agent.pipeline import Pipeline
+from sockwarden.agent.probe import privileges, protocol
+from sockwarden.agent.ring import Ring
+from sockwarden.agent.rules.engine import RuleSet
+from sockwarden.agent.rules.load import load_rules
+from sockwarden.agent.rules.model import InvalidRulesError, RuleError
+from sockwarden.agent.spool import Spool, SpoolError
+from sockwarden.agent.uplink import Uplink, read_credentials
+from sockwarden.daemon import journal
+from sockwarden.daemon.config import Address, ConfigError
+from sockwarden.daemon.metrics import Exporter
+
+STATUS_OK = 0
+STATUS_GONE = 1
+STATUS_BAD_INPUT = 2
+
+_log = logging.getLogger(__name__)
+
+
+class SpoolSink:
+    """A sink that keeps alerts; the rest is counted by the pipeline."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def alert(self, report: Alert) -> None:
+        kept = self._spool.append(report)
+        if kept is not None:
+            journal.say(
+                _log,
+                logging.INFO,
+                f"alert {kept.id}: {kept.title} ({kept.level}) from {kept.client}",
+                journal.Event.ALERT,
+                RULE=kept.rule,
+                LEVEL=kept.level,
+                CLIENT=kept.client,
+                SERVER=kept.server,
+                PID=kept.process.pid if kept.process else None,
+            )
+
+    def connection(self, report: Connection) -> None: ...
+    def message(self, report: Message) -> None: ...
+    def control(self, report: Control) -> None: ...
+    def anomaly(self, report: Anomaly) -> None: ...
+
+
+class Agent:
+    """What runs once privileges are gone."""
+
+    def __init__(
+        self,
+        config: agent_config.Config,
+        control: HelperControl,
+        rings: Sequence[Ring],
+        rules: RuleSet,
+        spool: Spool,
+    ) -> None:
+        self._config, self._control, self._rules = config, control, rules
+        self._rings = list(rings)
+        self._spool = spool
+        self._started_ns = time.time_ns()
+        self.pipeline = Pipeline(
+            rules,
+            SpoolSink(spool),
+            trace=False,
+            agent=config.name,
+            head_bytes=config.parser.head_bytes,
+            message_bytes=config.parser.message_bytes,
+            connections=config.parser.connections,
+            process=control.process,
+            redaction_key=redact.host_key(config.agent.state_directory),
+            clock_offset_ns=boot_to_epoch_ns(),
+        )
+
+    def run(self, uplink: Uplink) -> None:
+        live = Live(
+            self._control,
+            self._rings,
+            self.pipeline,
+            reload=self.reload,
+            uplink_progress=lambda: uplink.progress,
+        )
+        uplink.start()
+        try:
+            live.run()
+        finally:
+            uplink.stop()
+
+    def reload(self) -> None:
+        """New rules, if they are whole; else the old ones stay in force."""
+        try:
+            self._rules = read_rules(self._config)
+        except (InvalidRulesError, RuleError, OSError) as error:
+            journal.say(_log, logging.ERROR, f"the rules stay as they are: {error}")
+        else:
+            self.pipeline.replace_rules(self._rules)
+            text = f"{len(self._rules.rules)} rules in force ({self._rules.digest[:12]})"
+            journal.say(_log, logging.INFO, text, journal.Event.RELOADED)
+        self._control.say(protocol.Ready())
+
+    def status(self) -> wire.Status:
+        """For the heartbeat; called by the uplink's thread."""
+        return wire.Status(
+            started_ns=self._started_ns,
+            counters=self.counters(),
+            rules=self._rules.digest,
+            impairments=self._control.impairments,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """The kernel's and the helper's as of the last second, and the pipeline's now."""
+        probe = {
+            name.replace("lost_", "lost.", 1) if name.startswith("lost_") else name: value
+            for name, value in self._control.counters.items()
+        }
+        malformed = sum(ring.malformed for ring in self._rings)
+        return {**probe, **self.pipeline.counters, "records_malformed": malformed}
+
+
+def read_rules(config: agent_config.Config) -> RuleSet:
+    return load_rules(
+        extra=[Path(directory) for directory in config.rules.directories],
+        disabled=config.rules.disabled,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        return _run(options)
+    except HelperGoneError as error:
+        _log.error("%s", error)
+        return STATUS_GONE
+    except (ConfigError, InvalidRulesError, RuleError, SpoolError, OSError) as error:
+        sys.stderr.write(f"sockwarden agent: {error}\n")
+        return STATUS_BAD_INPUT
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = agent_config.read(options.config)
+    journal.set_up("sockwarden-agent", config.log.level)
+    credentials = read_credentials(config.uplink)
+    rules = read_rules(config)
+    control = HelperControl(socket.socket(fileno=options.control))
+    rings = [Ring(descriptor) for descriptor in control.hello()]
+    kept = [control.fileno(), *(ring.fileno() for ring in rings)]
+    user = privileges.drop(config.agent.user, keep=kept)
+
+    state = Path(config.agent.state_directory)
+    spool = Spool(state / "spool", config.spool)
+    agent = Agent(config, control, rings, rules, spool)
+    uplink = Uplink(config, spool, credentials, heartbeat=agent.status)
+    exporter = _exporter(config, lambda: {**agent.counters(), **spool.counters, **uplink.counters},
+                         lambda: {"spool_depth": spool.depth, "spool_bytes": spool.size_bytes})
+    text = f"version {__version__} runs as {user} with {len(rules.rules)} rules"
+    journal.say(_log, logging.INFO, text, journal.Event.STARTED)
+    try:
+        agent.run(uplink)
+    finally:
+        if exporter:
+            exporter.close()
+        spool.close()
+    return STATUS_OK
+
+
+def _exporter(
+    config: agent_config.Config,
+    counters: Callable[[], Mapping[str, int]],
+    gauges: Callable[[], Mapping[str, int]],
+) -> Exporter | None:
+    if not config.metrics.listen:
+        return None
+    return Exporter(Address.parse(config.metrics.listen), "sockwarden_agent", counters, gauges)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sockwarden agent worker")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--control", type=int, required=True)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
