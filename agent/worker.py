@@ -143,10 +143,7 @@ class Agent:
 
 
 def read_rules(config: agent_config.Config) -> RuleSet:
-    return load_rules(
-        extra=[Path(directory) for directory in config.rules.directories],
-        disabled=config.rules.disabled,
-    )
+    return load_rules()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

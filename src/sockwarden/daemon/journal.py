@@ -35,6 +35,7 @@ class Event(Enum):
     STORE_FULL = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0e"
     STORE_RECOVERED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0f"
     CHILD_FAILED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e10"
+    ALERT = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e11"
 
 
 class _Lines(logging.Formatter):
