@@ -49,8 +49,9 @@ class Live:
     def run(self) -> None:
         """Until the helper says stop or `step` says no; then once more for what is left."""
         poll = select.poll()
-        for source in (*self._rings, self._control):
-            poll.register(source.fileno(), select.POLLIN)
+        for ring in self._rings:
+            poll.register(ring.fileno(), select.POLLIN)
+        poll.register(self._control.fileno(), select.POLLIN)
         self._control.say(protocol.Ready())
         running = True
         while running:
@@ -82,7 +83,5 @@ class Live:
             return
         self._reported = now
         self._pipeline.clock_offset_ns = boot_to_epoch_ns()
-        self._control.say(
-            protocol.Progress(drained=self._turns, uplink=self._uplink_progress())
-        )
+        self._control.say(protocol.Progress(drained=self._turns, uplink=self._uplink_progress()))
         self._control.say(protocol.CountersRequest())

@@ -26,6 +26,7 @@ cdef class Pipeline:
     # What happened, for the heartbeat.
     cdef uint64_t records, unknown_records, bad_records, connections_refused, connections_evicted
     cdef uint64_t hidden_bytes, messages, message_bytes, hits_suppressed
+    cdef uint64_t undecoded_bytes, withheld_messages  # of connections that have ended
     cdef uint64_t[ANOMALY_COUNT] anomalies
 
     # One record and the `header.captured` bytes behind it.  Safe to call without the GIL;

@@ -18,25 +18,20 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from sockwarden.agent.connections cimport (
-    Table, Watched, table_add, table_find, table_free, table_init, table_remove, table_victim,
-)
+    Watched, table_add, table_find, table_free, table_init, table_remove, table_victim)
 from sockwarden.agent.findings cimport (
-    FOUND_ANOMALY, FOUND_CLOSE, FOUND_CONTROL, FOUND_HIT, FOUND_MESSAGE, Finding, Findings,
-    findings_add, findings_clear, findings_evidence, findings_free, findings_init, findings_room,
-)
+    FOUND_ANOMALY, FOUND_CLOSE, FOUND_CONTROL, FOUND_HIT, FOUND_MESSAGE, Finding, findings_add,
+    findings_clear, findings_evidence, findings_free, findings_init, findings_room)
 from sockwarden.agent.ring cimport Ring
-from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, State, Verdict
+from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
-    connection_end, connection_feed, connection_free, connection_new,
-)
+    Losses, connection_end, connection_feed, connection_free, connection_losses, connection_new)
 from sockwarden.parser.events cimport (
     ANOMALY_COUNT, C2S, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly, ControlEvent, Direction, Handler,
-    HandshakeEvent, Limits, MessageEvent,
-)
+    HandshakeEvent, MessageEvent)
 from sockwarden.parser.records cimport (
-    SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SERVER, SW_SOCKET, SW_UNIX,
-    SW_WRITE, sw_close, sw_open, sw_record,
-)
+    SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SOCKET, SW_UNIX,
+    SW_WRITE, sw_close, sw_open, sw_record)
 
 import hashlib
 
@@ -234,7 +229,11 @@ cdef class Pipeline:
         table_remove(&self.table, watched)
 
     cdef void release_parser(self, Watched *watched) noexcept nogil:
+        cdef Losses losses
         if watched.parser != NULL:
+            losses = connection_losses(watched.parser)
+            self.undecoded_bytes += losses.undecoded_bytes[0] + losses.undecoded_bytes[1]
+            self.withheld_messages += losses.withheld_messages[0] + losses.withheld_messages[1]
             connection_free(watched.parser)
             self.rules.state_free(watched.state)
         watched.parser = NULL
@@ -243,7 +242,7 @@ cdef class Pipeline:
     # ---------------------------------------------------------------- 3. a whole message
 
     cdef void take_message(self, Watched *watched, Direction direction,
-                       const MessageEvent *event) noexcept nogil:
+                           const MessageEvent *event) noexcept nogil:
         cdef Finding *finding
         cdef Facts facts
         if watched.hidden:
@@ -271,7 +270,7 @@ cdef class Pipeline:
         self.judge(watched, direction, &facts, event.payload, event.size)
 
     cdef void take_control(self, Watched *watched, Direction direction,
-                       const ControlEvent *event) noexcept nogil:
+                           const ControlEvent *event) noexcept nogil:
         cdef Finding *finding
         cdef Facts facts
         if watched.hidden:
@@ -331,7 +330,7 @@ cdef class Pipeline:
         findings_evidence(&self.findings, finding, payload, size, hit.start, hit.end)
 
     cdef void take_anomaly(self, Watched *watched, Direction direction, Anomaly kind,
-                       uint64_t offset) noexcept nogil:
+                           uint64_t offset) noexcept nogil:
         cdef Finding *finding
         if watched.hidden:
             return
@@ -465,6 +464,8 @@ cdef class Pipeline:
             "message_bytes": self.message_bytes,
             "alerts": self.reporter.alerts,
             "hits_suppressed": self.hits_suppressed,
+            "undecoded_bytes": self.undecoded_bytes,
+            "withheld_messages": self.withheld_messages,
         } | {
             f"anomaly.{ANOMALY_KINDS[i]}": self.anomalies[i]
             for i in range(<int>ANOMALY_COUNT) if self.anomalies[i]

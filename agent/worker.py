@@ -172,8 +172,11 @@ def _run(options: argparse.Namespace) -> int:
     spool = Spool(state / "spool", config.spool)
     agent = Agent(config, control, rings, rules, spool)
     uplink = Uplink(config, spool, credentials, heartbeat=agent.status)
-    exporter = _exporter(config, lambda: {**agent.counters(), **spool.counters, **uplink.counters},
-                         lambda: {"spool_depth": spool.depth, "spool_bytes": spool.size_bytes})
+    exporter = _exporter(
+        config,
+        lambda: {**agent.counters(), **spool.counters, **uplink.counters},
+        lambda: {"spool_depth": spool.depth, "spool_bytes": spool.size_bytes},
+    )
     text = f"version {__version__} runs as {user} with {len(rules.rules)} rules"
     journal.say(_log, logging.INFO, text, journal.Event.STARTED)
     try:

@@ -86,11 +86,12 @@ class _Btf:
         return self._strings[at : self._strings.index(b"\0", at)]
 
     def _member(self, place: int, wanted: bytes, depth: int = 0) -> int | None:
-        _, info, _ = _TYPE.unpack_from(self._data, place)
+        info: int = _TYPE.unpack_from(self._data, place)[1]
         for index in range(info & 0xFFFF):
             at = place + _TYPE.size + index * _MEMBER.size
-            name, kind, bits = _MEMBER.unpack_from(self._data, at)
-            bits = bits & 0xFFFFFF if info >> 31 else bits
+            name, kind, place_bits = _MEMBER.unpack_from(self._data, at)
+            # With kind_flag the upper bits hold a bit field's size.
+            bits: int = place_bits & 0xFFFFFF if info >> 31 else place_bits
             if name and self._string(name) == wanted:
                 return bits // 8
             if not name and depth < 8 and self._kind(kind) in (_STRUCT, _UNION):

@@ -99,7 +99,9 @@ class DiscoveryThread(threading.Thread):
                 self.discovery.run_pass()
                 self.passed_ns = monotonic_ns()
                 self.caught_up = self.caught_up or not self.discovery.backlog
-                self._ending.wait(THROTTLED_TICK_SECONDS if self.discovery.backlog else TICK_SECONDS)
+                self._ending.wait(
+                    THROTTLED_TICK_SECONDS if self.discovery.backlog else TICK_SECONDS
+                )
         except ElfReaderError as error:
             self.failed = f"TLS is not watched: {error}"
             _log.error("%s", self.failed)
