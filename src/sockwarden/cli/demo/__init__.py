@@ -5,7 +5,16 @@ import os
 
 import click
 
+from sockwarden.cli.demo.errors import DemoError
+
 INTERRUPTED = 130
+
+
+def _told(error: DemoError) -> click.ClickException:
+    """What the processes said last, then the one line that says what went wrong."""
+    if error.log:
+        click.echo(error.log, err=True)
+    return click.ClickException(str(error))
 
 
 @click.command()
@@ -20,7 +29,6 @@ def command(keep: bool) -> None:
     if os.geteuid() != 0:
         raise click.UsageError("eBPF needs root: start it as root, for one with sudo")
     try:
-        from sockwarden.cli.demo.errors import DemoError  # noqa: PLC0415
         from sockwarden.cli.demo.perform import perform  # noqa: PLC0415
     except ImportError as error:
         message = f"{error.name} is missing: install it with pip install 'sockwarden[demo]'"
@@ -31,10 +39,10 @@ def command(keep: bool) -> None:
         raise SystemExit(INTERRUPTED) from None
     except ExceptionGroup as group:
         # The tasks of the demo: one failed, the others were cancelled.
-        demo_errors, others = group.split(DemoError)
-        if others is not None or demo_errors is None:
+        error = group.exceptions[0]
+        if not isinstance(error, DemoError):
             raise
-        raise click.ClickException(str(demo_errors.exceptions[0])) from group
+        raise _told(error) from group
     except DemoError as error:
-        raise click.ClickException(str(error)) from error
+        raise _told(error) from error
     raise SystemExit(0 if good else 1)

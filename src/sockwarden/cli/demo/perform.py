@@ -67,8 +67,8 @@ async def until(condition: Callable[[], Awaitable[bool]], stage: Stage, what: st
     while not await condition():
         stage.check()
         if time.monotonic() > deadline:
-            words = "\n".join(f"{name}: {stage.last_words(name)}" for name in stage.daemons)
-            raise DemoError(f"{what} took longer than {DAEMONS_START_SECONDS} s\n{words}")
+            words = "\n".join(stage.last_words(name) for name in stage.daemons)
+            raise DemoError(f"{what} took longer than {DAEMONS_START_SECONDS} s", words)
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -113,7 +113,7 @@ async def wait_until_watched(stage: Stage, playing: Playing, audience: Audience)
             stage.check()
             if time.monotonic() > deadline:
                 raise DemoError(
-                    f"the traffic of {server.name} is not seen:\n{stage.last_words('agent')}"
+                    f"the traffic of {server.name} is not seen", stage.last_words("agent")
                 )
 
 

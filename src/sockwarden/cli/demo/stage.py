@@ -171,7 +171,7 @@ class Stage:
                 line = await asyncio.to_thread(process.stdout.readline) if process.stdout else b""
             server = Server(name, int(line), tls)
         except (TimeoutError, ValueError) as error:
-            raise DemoError(f"{name} did not start: {self.last_words(name)}") from error
+            raise DemoError(f"{name} did not start", self.last_words(name)) from error
         self.servers.append(server)
         return server
 
@@ -180,7 +180,7 @@ class Stage:
         for name, process in self._processes.items():
             status = process.poll()
             if status is not None:
-                raise DemoError(f"{name} ended with status {status}: {self.last_words(name)}")
+                raise DemoError(f"{name} ended with status {status}", self.last_words(name))
 
     @property
     def pids(self) -> list[int]:
