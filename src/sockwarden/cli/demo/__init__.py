@@ -39,10 +39,10 @@ def command(keep: bool) -> None:
         raise SystemExit(INTERRUPTED) from None
     except ExceptionGroup as group:
         # The tasks of the demo: one failed, the others were cancelled.
-        error = group.exceptions[0]
-        if not isinstance(error, DemoError):
+        first = group.exceptions[0]
+        if not isinstance(first, DemoError):
             raise
-        raise _told(error) from group
+        raise _told(first) from group
     except DemoError as error:
         raise _told(error) from error
     raise SystemExit(0 if good else 1)
