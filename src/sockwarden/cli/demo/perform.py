@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import signal
 import ssl
+import string
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,11 +37,12 @@ class Playing:
 
     def __init__(self, stage: Stage) -> None:
         self.performances: list[Performance] = []
-        self._run = f"/demo-{secrets.token_hex(3)}"
+        # Letters only: nothing in the path may look like a token and be masked.
+        self.run = "/demo-" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(6))
         self._context = ssl.create_default_context(cafile=stage.certificate)
 
     def path(self, server: Server, scene: Scene) -> str:
-        return f"{self._run}/{server.name.replace(' ', '-')}/{scene.name}"
+        return f"{self.run}/{server.name.replace(' ', '-')}/{scene.name}"
 
     async def play(self, server: Server, scene: Scene) -> None:
         scheme, context = ("wss", self._context) if server.tls else ("ws", None)
@@ -160,7 +162,7 @@ async def interrupted() -> None:
 
 @asynccontextmanager
 async def listening(stage: Stage, show: Show) -> AsyncIterator[Audience]:
-    audience = Audience(stage.query_address, show.alert)
+    audience = Audience(stage.query_address, show.arrived)
     try:
         yield audience
     finally:
@@ -178,9 +180,11 @@ async def perform(*, keep: bool) -> bool:
         async with asyncio.TaskGroup() as group:
             listener = group.create_task(audience.listen())
             playing = Playing(stage)
+            show.expects(playing.run)
             await wait_until_watched(stage, playing, audience)
             show.say("every server is watched: an attack on each came back as an alert")
             verdict = await play_all(stage, playing, audience, show)
+            show.others()
             show.verdict(verdict)
             if keep:
                 say_how_to_look_around(stage, show)

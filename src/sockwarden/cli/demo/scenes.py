@@ -6,7 +6,8 @@ alert can be told to the scene that raised it.
 
 import asyncio
 import json
-import os
+import math
+from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -46,13 +47,22 @@ ORDINARY_TEXTS = (
 )
 
 
+def sound(size: int) -> bytes:
+    """Binary as programs send it: 16-bit samples of two tones, the same each time."""
+    samples = array(
+        "h",
+        (int(12_000 * math.sin(n / 17) + 9_000 * math.sin(n / 5.3)) for n in range(size // 2 + 1)),
+    )
+    return samples.tobytes()[:size]
+
+
 async def ordinary(connection: ClientConnection) -> None:
     """Each message comes back before the next one goes, as in a chat."""
     for text in ORDINARY_TEXTS:
         await connection.send(text)
         await connection.recv()
     for size in (0, 1, 125, 126, 65_535, 65_536, 200_000):
-        await connection.send(os.urandom(size))
+        await connection.send(sound(size))
         await connection.recv()
     await connection.send(["one message ", "in three ", "fragments"])
     await connection.recv()

@@ -9,6 +9,7 @@ from sockwarden.cli.demo.audience import Verdict
 from sockwarden.proto.v1.query_pb2 import StoredAlert
 
 WIDTH_WITHOUT_TERMINAL = 140
+OTHERS_SHOWN = 5
 
 
 class Show:
@@ -17,12 +18,30 @@ class Show:
         if not self._console.is_terminal:
             self._console.width = WIDTH_WITHOUT_TERMINAL
         self._begun = time.monotonic()
+        self._run = ""
+        self._others = 0
 
     def say(self, text: str) -> None:
         self._console.print(
             Text.assemble((f"{time.monotonic() - self._begun:5.1f} s  ", "dim"), text),
             soft_wrap=True,
         )
+
+    def expects(self, run: str) -> None:
+        """Paths of the demo begin like that; this host may have other traffic."""
+        self._run = run
+
+    def arrived(self, stored: StoredAlert) -> None:
+        """Shows each alert about the demo, and the first few about others."""
+        if not stored.alert.connection.path.startswith(self._run):
+            self._others += 1
+            if self._others > OTHERS_SHOWN:
+                return
+        self.alert(stored)
+
+    def others(self) -> None:
+        if self._others:
+            self.say(f"{self._others} alerts were about other traffic of this host")
 
     def alert(self, stored: StoredAlert) -> None:
         """As `sockwarden alerts tail` shows it."""
