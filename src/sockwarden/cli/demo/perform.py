@@ -136,20 +136,16 @@ async def play_all(stage: Stage, playing: Playing, audience: Audience, show: Sho
 
 
 def say_how_to_look_around(stage: Stage, show: Show) -> None:
+    sockwarden = Path(sys.executable).with_name("sockwarden")
     collector = f"--collector {stage.query_address}"
     show.say("all is left running; in another terminal try")
-    for line in (
-        f"sockwarden alerts list {collector}",
-        f"sockwarden alerts tail {collector}",
-        f"sockwarden hosts {collector}",
-        f"sockwarden stats {collector}",
-        *(
-            f"python -m websockets ws://127.0.0.1:{one.port}/ordinary"
-            for one in stage.servers
-            if not one.tls
-        ),
-    ):
-        show.say(f"  {line}")
+    for what in ("alerts list", "alerts tail", "hosts", "stats"):
+        show.say(f"  {sockwarden} {what} {collector}")
+    show.say(f"  {sockwarden} watch")
+    for server in stage.servers:
+        if not server.tls:
+            url = f"ws://127.0.0.1:{server.port}/ordinary"
+            show.say(f"  {sys.executable} -m websockets {url}")
     show.say("Ctrl-C ends it")
 
 
