@@ -7,12 +7,10 @@
 static __always_inline int first_sight(const struct who *who, const struct moved *moved)
 {
     struct connection fresh = {};
-    u64 start = moved->buffer;
+    struct iovec64 first = nth_buffer(moved, 0);
     u32 word = 0;
-    if (moved->vector)
-        bpf_probe_read_user(&start, sizeof start, (void *)moved->vector);
-    if (moved->size >= 4) {
-        bpf_probe_read_user(&word, sizeof word, (void *)start);
+    if (first.size >= sizeof word) { /* else the gate learns */
+        bpf_probe_read_user(&word, sizeof word, (void *)first.base);
         if (is_tls_record(word) && moved->source == SW_SOCKET) {
             ignore(who, TLS_RECORDS);
             note_tls_socket(who, moved);
@@ -61,6 +59,53 @@ static __always_inline u32 share(const struct who *who, const struct moved *move
     return jump;
 }
 
+/* The response to a request that asks.  A vector's status line may be in several entries. */
+static __always_inline void see_response(struct connection *connection,
+                                         const struct moved *moved, int vector)
+{
+    for (u32 n = 0; n < (vector ? STATUS_ENTRIES : 1); n++) {
+        struct iovec64 part = nth_buffer(moved, n);
+        if (see_status(connection, part.base, part.size))
+            break;
+    }
+}
+
+/* As long as it is no WebSocket: who goes on with the call, and in `size` how much of it is passed
+ * on at once. */
+static __always_inline u32 see_http(const struct who *who, struct connection *connection,
+                                    const struct moved *moved, u64 position, int vector, u64 *size)
+{
+    u8 state = connection->state;
+    u32 flow = moved->flow & 1; /* the mask is for the verifier */
+    u32 jump = STAY;
+    if (state == ASKED) {
+        if (flow != connection->requester)
+            see_response(connection, moved, vector);
+        return STAY;
+    }
+    if (state == LEARNING) /* nothing is answered before four bytes: the first were no request's */
+        connection->requester = flow;
+    if (flow == connection->requester) {
+        /* A kept-alive connection may ask again. */
+        if (!connection->overflowed || connection->last_flow != flow)
+            jump = share(who, moved, position, 0, JUMP_GATE);
+    } else if (!is_switching(nth_buffer(moved, 0))) {
+        connection->last_flow = flow;
+    } else if (state == REFUSED && connection->last_flow == flow) {
+        connection->state = OPEN; /* asked for by a request behind the refused one */
+        return STAY;
+    } else {
+        *size = 0;
+        return share(who, moved, position, 0, JUMP_GATE);
+    }
+    if (state != REFUSED || vector)
+        *size = 0;
+    if (*size > connection->passing[flow])
+        *size = connection->passing[flow];
+    connection->passing[flow] -= *size;
+    return jump;
+}
+
 /* Returns the program that goes on with it, or STAY.  `vector` is constant: a vector is left to
  * that program, which saves this one the code that writes records. */
 static __always_inline u32 see(const struct who *who, const struct moved *moved, int vector)
@@ -79,36 +124,15 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
         if (!connection)
             return STAY;
     }
-    u32 flow = moved->flow & 1; /* the mask is for the verifier */
+    u32 flow = moved->flow & 1;
     u64 position = connection->position[flow];
     connection->position[flow] += moved->size;
-    if (connection->muted)
-        return STAY;
-    u8 state = connection->state;
-    u32 jump = STAY;
     u64 size = moved->size;
-    u64 start = moved->buffer;
-    if (state >= ASKED && state != OPEN && flow != connection->requester && moved->vector)
-        bpf_probe_read_user(&start, sizeof start, (void *)moved->vector);
-    if (state == ASKED && flow != connection->requester) {
-        see_status(connection, start, size);
-    } else if (state == REFUSED && flow != connection->requester && size >= 12 &&
-               is_switching(start)) {
-        connection->state = OPEN;
-    } else if (state <= HTTP || state == REFUSED) {
-        /* A kept-alive connection may ask again. */
-        if (flow != connection->requester)
-            connection->last_flow = flow;
-        else if (!connection->overflowed || connection->last_flow != flow)
-            jump = share(who, moved, position, 0, JUMP_GATE);
-        if (state <= HTTP || vector)
-            return jump;
-        if (size > connection->passing[flow])
-            size = connection->passing[flow];
-        connection->passing[flow] -= size;
-        if (!size)
-            return jump;
-    }
+    u32 jump = STAY;
+    if (connection->state != OPEN)
+        jump = see_http(who, connection, moved, position, vector, &size);
+    if (!size)
+        return jump;
     if (vector || size > PIECE_BYTES)
         return share(who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
     emit_piece(who, connection, flow, position, moved->size, moved->buffer, size);

@@ -22,7 +22,11 @@ static __always_inline int is_method(u32 word)
            word == 0x43415254 /* TRAC */;
 }
 
-enum { WORD_HTTP = 0x50545448 /* "HTTP" */, WORD_101 = 0x31303120 /* " 101" */ };
+enum {
+    WORD_HTTP = 0x50545448, /* "HTTP" */
+    WORD_101 = 0x31303120,  /* " 101" */
+    WORD_CONN = 0x4e4e4f43, /* "CONN" */
+};
 
 /* A PROXY protocol header, version 1 ("PROXY ") or 2 (its signature). */
 static __always_inline int is_proxy_header(u32 word)
@@ -42,7 +46,8 @@ static __always_inline void ignore(const struct who *who, u8 why)
     ignored.update((struct who *)who, &why);
 }
 
-enum { KEEP_STEPS = 8, KEPT, NOT_KEPT };
+/* Half the steps are entries of a vector; runs are jumps, of which the kernel allows 33. */
+enum { KEEP_STEPS = 16, KEEP_RUNS = 16, KEPT, NOT_KEPT };
 
 /* Copies the next bytes of the request behind those that are kept already.  What it counts with
  * lies in memory and not in registers: so each step looks the same to the verifier. */
@@ -71,7 +76,43 @@ static __always_inline u32 keep_some(struct call *call, struct connection *conne
     return KEPT;
 }
 
-/* JUMP_GATE: bytes that may be part of a request's head. */
+/* A whole PROXY header and nothing else (version 1 is one line of at most 107 bytes). */
+static __always_inline int is_lone_proxy_header(const struct stash *stash, u64 size)
+{
+    const u8 *data = stash->data;
+    if (*(u32 *)data == 0x0a0d0a0d)
+        return size == 16 + (data[14] << 8 | data[15]);
+    if (size < 8 || size > 107)
+        return 0;
+    return data[size - 1] == '\n' && data[size - 3] != '\n';
+}
+
+/* TLS behind a PROXY header or a CONNECT: this is no HTTP any more, though the TLS library's
+ * plaintext may be.  Only where nothing but TLS can follow: bytes like these in a body must not
+ * make anyone look away. */
+static __always_inline int goes_on_as_tls(struct connection *connection,
+                                          const struct stash *stash, u64 before)
+{
+    u64 size = connection->stashed;
+    u32 word = *(u32 *)&stash->data[before & (STASH_BYTES - 1)];
+    u8 tunnel = connection->tunnel;
+    if (tunnel == (before ? PROXY_HEADER : CONNECT) && size >= before + 4 && is_tls_record(word))
+        return 1;
+    if (before) {
+        if (tunnel == PROXY_HEADER)
+            connection->tunnel = NO_TUNNEL;
+    } else if (word == WORD_CONN) {
+        connection->tunnel = CONNECT;
+    } else if (is_proxy_header(word) && is_lone_proxy_header(stash, size)) {
+        connection->tunnel = PROXY_HEADER;
+    } else {
+        connection->tunnel = NO_TUNNEL;
+    }
+    return 0;
+}
+
+/* JUMP_GATE: bytes that may be part of a request's head, or a response with status 101 to a
+ * request in which the header was not found. */
 static __always_inline u32 gate(void)
 {
     u64 thread = bpf_get_current_pid_tgid();
@@ -81,12 +122,12 @@ static __always_inline u32 gate(void)
     struct connection *connection = connections.lookup(&call->who);
     if (!connection)
         return STAY;
-    if (connection->last_flow != call->flow) { /* a new request */
+    if (!call->keeps &&
+        (connection->last_flow != call->flow || call->flow != connection->requester)) {
         connection->stashed = 0;
         connection->overflowed = 0;
         connection->stash_start = call->position;
         connection->last_flow = call->flow;
-        call->searched = 0;
     }
     struct stash *stash = stashes.lookup(&call->who);
     if (!stash) {
@@ -104,9 +145,17 @@ static __always_inline u32 gate(void)
         if (!stash)
             return STAY;
     }
+    u64 before = connection->stashed;
+    u32 kept = KEPT;
     for (int step = 0; step < KEEP_STEPS; step++) {
-        if (keep_some(call, connection, stash) == NOT_KEPT)
+        kept = keep_some(call, connection, stash);
+        if (kept == NOT_KEPT)
             break;
+    }
+    if (kept == KEPT && call->total && connection->stashed < STASH_BYTES) {
+        if (++call->keeps < KEEP_RUNS)
+            return JUMP_GATE;
+        count(SW_COUNT_lost_vector_limit, call->total);
     }
     if (call->total && connection->stashed >= STASH_BYTES && !connection->overflowed) {
         connection->overflowed = 1;
@@ -121,13 +170,19 @@ static __always_inline u32 gate(void)
         } else if (word == WORD_HTTP) { /* tracked from its middle on */
             connection->state = HTTP;
             connection->requester = call->flow == SW_READ ? SW_WRITE : SW_READ;
-            return STAY;
+            return *(u32 *)&stash->data[8] == WORD_101 ? JUMP_SEARCH : STAY;
         } else {
             struct who who = call->who;
             ignore(&who, is_tls_record(word) ? TLS_RECORDS : NOT_HTTP);
             connections.delete(&who);
             return STAY;
         }
+    }
+    if (goes_on_as_tls(connection, stash, before)) {
+        struct who who = call->who;
+        ignore(&who, TLS_RECORDS);
+        connections.delete(&who);
+        return STAY;
     }
     return JUMP_SEARCH;
 }
@@ -216,7 +271,7 @@ static __always_inline u32 token(void)
     return JUMP_SEARCH;
 }
 
-/* JUMP_BEGIN: a connection is asked to become a WebSocket. */
+/* JUMP_BEGIN: a connection is asked to become a WebSocket, or has become one unasked. */
 static __always_inline u32 begin(void)
 {
     u64 thread = bpf_get_current_pid_tgid();
@@ -232,8 +287,7 @@ static __always_inline u32 begin(void)
         emit_close(&who, connection);
     connection->number = bpf_ktime_get_boot_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
     connection->generation += 1;
-    connection->requester = call->flow;
-    connection->state = ASKED;
+    connection->state = call->flow == connection->requester ? ASKED : OPEN;
     connection->status_seen = 0;
     connection->interim = 0;
     if (connection->fd < 0)
@@ -256,36 +310,38 @@ static __always_inline u32 begin(void)
     return call->total ? JUMP_PUMP : STAY;
 }
 
+enum { STATUS_BYTES = 12, STATUS_ENTRIES = 4 };
+
 /* A call's bytes begin with "HTTP/1.x 101": the answer to the upgrade among pipelined requests,
  * behind the answers to those before it. */
-static __always_inline int is_switching(u64 buffer)
+static __always_inline int is_switching(struct iovec64 buffer)
 {
     struct {
         u32 name;
         u32 version;
         u32 status;
     } line = {};
-    if (bpf_probe_read_user(&line, sizeof line, (void *)buffer))
+    if (buffer.size < sizeof line)
+        return 0;
+    if (bpf_probe_read_user(&line, sizeof line, (void *)buffer.base))
         return 0;
     return line.name == WORD_HTTP && line.status == WORD_101;
 }
 
-/* The response's status line, "HTTP/1.1 101 ...", which may come in pieces. */
-static __always_inline void see_status(struct connection *connection, u64 buffer, u64 size)
+/* The response's status line, "HTTP/1.1 101 ...", which may come in pieces.  True: all is known. */
+static __always_inline int see_status(struct connection *connection, u64 buffer, u64 size)
 {
     u64 at = connection->status_seen;
-    for (int i = 0; i < 12; i++) {
-        if (at >= 12 || size == 0)
-            break;
-        if (bpf_probe_read_user(&connection->status[at & 15], 1, (void *)buffer))
-            return;
-        at += 1;
-        buffer += 1;
-        size -= 1;
-    }
-    connection->status_seen = at;
-    if (at < 12)
-        return;
+    if (at >= STATUS_BYTES)
+        return 1;
+    asm volatile("" : "+r"(size));
+    if (size > STATUS_BYTES)
+        size = STATUS_BYTES;
+    if (!size || bpf_probe_read_user(&connection->status[at], size, (void *)buffer))
+        return 0;
+    connection->status_seen = at + size;
+    if (at + size < STATUS_BYTES)
+        return 0;
     const u8 *line = connection->status;
     int http = *(u32 *)line == WORD_HTTP && line[8] == ' ';
     if (http && line[9] == '1' && line[10] == '0' && line[11] == '1') {
@@ -300,4 +356,5 @@ static __always_inline void see_status(struct connection *connection, u64 buffer
         connection->passing[0] = connection->passing[1] = PASSING_BYTES;
         connection->last_flow = connection->requester == SW_READ ? SW_WRITE : SW_READ;
     }
+    return 1;
 }

@@ -33,13 +33,24 @@ static __always_inline u64 process_start_ns(void)
 
 /* A process id alone may be another process's tomorrow, and execve(2) closes descriptors that
  * no close(2) is seen of: the start time and the count of executions make it one. */
-static __always_inline u64 process_key(void)
+static __always_inline u64 process_key_at(u32 executions_ago)
 {
     u32 tgid = bpf_get_current_pid_tgid() >> 32;
     u64 leader = load_u64(bpf_get_current_task() + OFFSET_task_struct_group_leader);
     u64 start = load_u64(leader + OFFSET_task_struct_start_boottime);
-    u32 executions = load_u32(leader + OFFSET_task_struct_self_exec_id);
+    u32 executions = load_u32(leader + OFFSET_task_struct_self_exec_id) - executions_ago;
     return (u64)tgid << 32 | (u32)((start >> 16) ^ (executions << 24));
+}
+
+static __always_inline u64 process_key(void)
+{
+    return process_key_at(0);
+}
+
+/* Where the count has just gone up. */
+static __always_inline u64 process_key_before_exec(void)
+{
+    return process_key_at(1);
 }
 
 enum { S_IFMT_ = 0170000, S_IFSOCK_ = 0140000 };

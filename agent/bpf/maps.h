@@ -24,6 +24,13 @@ enum state {
     REFUSED = 4,  /* the next bytes are passed on, then HTTP */
 };
 
+/* What may have TLS behind it, on a connection that began with plaintext. */
+enum tunnel {
+    NO_TUNNEL = 0,
+    PROXY_HEADER = 1, /* in the next call */
+    CONNECT = 2,      /* behind the response */
+};
+
 struct connection {
     u64 number;        /* of the last WebSocket asked for; 0: none yet */
     u64 position[2];   /* bytes so far, by enum sw_flow */
@@ -37,11 +44,11 @@ struct connection {
     u8 requester;      /* the flow that requests come on */
     u8 last_flow;
     u8 source;         /* enum sw_source */
-    u8 muted;          /* user space asked for no more of it */
+    u8 tunnel;         /* enum tunnel */
     u8 overflowed;     /* the request at hand is longer than the stash */
     u8 status_seen;    /* bytes in `status` */
     u8 interim;        /* a 1xx response came already */
-    u8 status[16];     /* the first bytes of the response */
+    u8 status[24];     /* the first bytes of the response; 12 are wanted */
 };
 
 /* One call that has moved bytes, for the programs that share the work by tail calls. */
@@ -58,6 +65,7 @@ struct call {
     u8 flow;
     u8 source;
     u8 decoys;     /* lines "Upgrade:" without "websocket" */
+    u8 keeps;      /* runs of the gate */
 };
 
 /* The head of a request, until it is known whether it asks for a WebSocket. */
@@ -71,6 +79,7 @@ struct tls_call {
     u64 ssl;
     u64 buffer;
     u64 size_pointer; /* of the _ex functions; else 0 */
+    u64 stack;        /* the stack pointer at the entry */
     u8 flow;
 };
 

@@ -23,7 +23,8 @@ struct sys_exit {
     s64 result;
 };
 
-enum { MSG_PEEK_ = 2 };
+enum { MSG_OOB_ = 1, MSG_PEEK_ = 2, MSG_TRUNC_ = 0x20, MSG_ERRQUEUE_ = 0x2000 };
+enum { NOT_OF_THE_STREAM = MSG_OOB_ | MSG_PEEK_ | MSG_ERRQUEUE_ };
 
 static __always_inline struct pt_regs *saved_registers(void)
 {
@@ -46,14 +47,15 @@ int sys_exit_buffer(struct sys_exit *args)
         return 0;
     struct pt_regs *regs = saved_registers();
     s32 number = args->number;
-    if (number == __NR_recvfrom && ARGUMENT_3(regs) & MSG_PEEK_)
+    u32 flags = number == __NR_recvfrom ? ARGUMENT_3(regs) : 0;
+    if (flags & NOT_OF_THE_STREAM)
         return 0;
     struct moved moved = {};
     moved.fd = ARGUMENT_0(regs);
-    moved.buffer = ARGUMENT_1(regs);
+    moved.buffer = flags & MSG_TRUNC_ ? 0 : ARGUMENT_1(regs); /* thrown away: nobody reads them */
     moved.size = args->result;
     moved.flow = number == __NR_write || number == __NR_sendto ? SW_WRITE : SW_READ;
-    if (moved.size > ARGUMENT_2(regs)) /* MSG_TRUNC tells more than there is */
+    if (moved.size > ARGUMENT_2(regs)) /* MSG_TRUNC on a datagram tells more than there is */
         moved.size = ARGUMENT_2(regs);
     if (!moved.size)
         return 0;
@@ -71,7 +73,8 @@ int sys_exit_vector(struct sys_exit *args)
         return 0;
     struct pt_regs *regs = saved_registers();
     s32 number = args->number;
-    if (number == __NR_recvmsg && ARGUMENT_2(regs) & MSG_PEEK_)
+    u32 flags = number == __NR_recvmsg ? ARGUMENT_2(regs) : 0;
+    if (flags & NOT_OF_THE_STREAM)
         return 0;
     struct moved moved = {};
     moved.fd = ARGUMENT_0(regs);
@@ -82,6 +85,8 @@ int sys_exit_vector(struct sys_exit *args)
     struct who who = {process_key(), (u32)moved.fd};
     if (number == __NR_recvmsg || number == __NR_sendmsg)
         read_message_header(&moved, ARGUMENT_1(regs));
+    if (flags & MSG_TRUNC_)
+        moved.vector = 0;
     u32 next = see(&who, &moved, 1);
     if (next != STAY)
         syscall_jumps.call(args, next);

@@ -7,18 +7,31 @@
 #define PARAMETER_0(regs) ((regs)->di)
 #define PARAMETER_1(regs) ((regs)->si)
 #define PARAMETER_3(regs) ((regs)->cx)
+#define STACK_AT_ENTRY(regs) ((regs)->sp)
+#define STACK_AT_RETURN(regs) ((regs)->sp - 8) /* the return address is gone */
 #define RETURNED(regs) ((regs)->ax)
 #else
 #define PARAMETER_0(regs) ((regs)->regs[0])
 #define PARAMETER_1(regs) ((regs)->regs[1])
 #define PARAMETER_3(regs) ((regs)->regs[3])
+#define STACK_AT_ENTRY(regs) ((regs)->sp)
+#define STACK_AT_RETURN(regs) ((regs)->sp)
 #define RETURNED(regs) ((regs)->regs[0])
 #endif
 
+enum { NESTING_BYTES = 65536 };
+
+/* A library that wraps another has both probed, and the outer call counts: it is what the program
+ * has asked for.  A call is nested if its stack is a little below the one that is at work; else that
+ * one will not return any more (longjmp), or waits on another stack (coroutines). */
 static __always_inline void enter(struct pt_regs *regs, u8 flow, u64 size_pointer)
 {
     u64 thread = bpf_get_current_pid_tgid();
-    struct tls_call call = {PARAMETER_0(regs), PARAMETER_1(regs), size_pointer, flow};
+    u64 stack = STACK_AT_ENTRY(regs);
+    struct tls_call *outer = tls_calls.lookup(&thread);
+    if (outer && outer->stack - stack - 1 < NESTING_BYTES)
+        return;
+    struct tls_call call = {PARAMETER_0(regs), PARAMETER_1(regs), size_pointer, stack, flow};
     tls_calls.update(&thread, &call);
 }
 
@@ -61,7 +74,14 @@ int tls_exit(struct pt_regs *regs)
         return 0;
     }
     struct tls_call was = *call;
+    u64 stack = STACK_AT_RETURN(regs);
+    if (was.stack - stack - 1 < NESTING_BYTES)
+        return 0; /* a nested one */
     tls_calls.delete(&thread);
+    if (was.stack != stack) {
+        count(SW_COUNT_calls_unmatched, 1);
+        return 0;
+    }
     struct who who = {process_key(), was.ssl};
     if (was.flow == SW_READ)
         learn_tls_socket(&who);

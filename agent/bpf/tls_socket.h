@@ -2,16 +2,6 @@
  *
  * Which socket carries an SSL object.
  */
-struct moved {
-    u64 buffer;
-    u64 size;    /* bytes that the call has moved */
-    u64 vector;  /* 0: `buffer` is all */
-    u32 entries;
-    s32 fd;      /* -1: an SSL object */
-    u8 flow;
-    u8 source;
-};
-
 /* A socket carries TLS: which SSL object is at work on this thread?  None: memory BIOs are in
  * use, and what was received last is what they are fed next. */
 static __always_inline void note_tls_socket(const struct who *who, const struct moved *moved)

@@ -39,10 +39,15 @@ TRACEPOINTS: Final = (
         Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_vector")
         for call in ("readv", "writev", "recvmsg", "sendmsg")
     ),
-    Tracepoint("syscalls", "sys_exit_close", "sys_exit_close"),
+    Tracepoint("syscalls", "sys_enter_close", "sys_enter_close"),
+    *(
+        Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_new")
+        for call in ("accept", "accept4", "socket")
+    ),
     Tracepoint("syscalls", "sys_exit_dup2", "sys_exit_dup2", optional=True),
     Tracepoint("syscalls", "sys_exit_dup3", "sys_exit_dup3"),
     Tracepoint("sched", "sched_process_exit", "sched_process_exit"),
+    Tracepoint("sched", "sched_process_exec", "sched_process_exec"),
 )
 
 # Programs that share the work by tail calls, by their place in a BPF_PROG_ARRAY (maps.h).

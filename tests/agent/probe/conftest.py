@@ -13,3 +13,10 @@ def loaded_probe() -> Iterator[Probe]:
     probe = Probe(Settings(ring_bytes=8 << 20))
     yield probe
     probe.close()
+
+
+@pytest.fixture
+def probe(loaded_probe: Probe) -> Iterator[Probe]:
+    loaded_probe.forget()
+    yield loaded_probe
+    loaded_probe.forget()

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from capture import (
@@ -25,16 +25,11 @@ from capture import (
     upgrade,
 )
 
+from sockwarden.agent.probe import maps
 from sockwarden.agent.probe.programs import Settings
+from sockwarden.agent.ring import Ring
 
 pytestmark = needs_kernel
-
-
-@pytest.fixture
-def probe(loaded_probe: Probe) -> Iterator[Probe]:
-    loaded_probe.forget()
-    yield loaded_probe
-    loaded_probe.forget()
 
 
 def test_every_byte_of_both_directions(probe: Probe) -> None:
@@ -75,23 +70,6 @@ def test_unix_sockets(probe: Probe) -> None:
         upgrade(client, server)
         both(probe, REQUEST, SWITCHING)
         assert probe.of(SERVER)[0].local[0] == 1
-
-
-@pytest.mark.parametrize("cut", [1, 3, 20, len(REQUEST) - 30, len(REQUEST) - 1])
-def test_a_request_in_pieces(probe: Probe, cut: int) -> None:
-    with connected() as (client, server):
-        exchange(client, server, REQUEST[:cut])
-        exchange(client, server, REQUEST[cut:])
-        exchange(server, client, SWITCHING)
-        both(probe, REQUEST, SWITCHING)
-
-
-def test_a_request_read_byte_by_byte(probe: Probe) -> None:
-    with connected() as (client, server):
-        client.sendall(REQUEST)
-        assert b"".join(server.recv(1) for _ in REQUEST) == REQUEST
-        exchange(server, client, SWITCHING)
-        both(probe, REQUEST, SWITCHING)
 
 
 def test_a_response_in_pieces(probe: Probe) -> None:
@@ -311,6 +289,65 @@ def test_the_end_of_a_process_ends_its_connections(probe: Probe) -> None:
         )
     )
     assert len(probe.of(SERVER, child.pid)) == 1
+
+
+def test_another_program_in_the_same_process_ends_its_connections(probe: Probe) -> None:
+    code = (
+        "import os, socket\n"
+        f"a, b = socket.socketpair(); a.send({REQUEST!r}); b.recv(4096)\n"
+        f"b.send({SWITCHING!r}); a.recv(4096); os.execv('/bin/cat', ['cat'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+        probe.until(lambda: child.pid in probe.exits)
+        assert child.poll() is None
+        assert len(probe.of(SERVER, child.pid)) == 1
+
+
+def test_shutdown_is_not_the_end(probe: Probe) -> None:
+    with connected() as (client, server):
+        upgrade(client, server)
+        client.shutdown(socket.SHUT_WR)
+        assert server.recv(1) == b""
+        exchange(server, client, b"last words")
+        both(probe, REQUEST, SWITCHING + b"last words")
+        assert not any(seen.ends for seen in probe.connections.values())
+
+
+def test_our_own_processes_are_left_out(probe: Probe) -> None:
+    excluded = probe.loaded.maps["excluded"]
+    maps.exclude(excluded, os.getpid())
+    try:
+        with connected() as (client, server):
+            upgrade(client, server)
+    finally:
+        maps.include(excluded, os.getpid())
+    with connected() as (client, server):
+        upgrade(client, server)
+        both(probe, REQUEST, SWITCHING)
+
+
+def test_the_ring_is_read_by_nobody_without_any_right(probe: Probe) -> None:
+    with connected() as (client, server):
+        upgrade(client, server)
+        ring = os.dup(probe.loaded.maps["ring"])
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+                status = Path("/proc/self/status").read_text()
+                assert "CapEff:\t0000000000000000" in status
+                records = Ring(ring).read()
+                os.write(writing, b"%d" % any(REQUEST in record for record in records))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        assert os.read(reading, 1) == b"1"
+        os.close(reading)
+        os.close(ring)
 
 
 def test_what_a_full_ring_loses_is_counted() -> None:
