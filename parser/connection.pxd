@@ -12,6 +12,7 @@ from sockwarden.parser.buffer cimport Buffer
 from sockwarden.parser.events cimport Direction, Handler, Limits
 from sockwarden.parser.frames cimport Frames
 from sockwarden.parser.head cimport HeadState
+from sockwarden.parser.preface cimport Preface
 from sockwarden.parser.stream cimport Stream
 
 
@@ -43,6 +44,7 @@ cdef struct Connection:
     uint64_t bodiless    # of the unanswered ones, from bit 0 on: HEAD, whose response has no body
     uint32_t unanswered  # requests before the one that asks for the upgrade
     bint told            # the handshake was
+    Preface preface      # before the client's first request
     Side side[2]         # by Direction
 
 

@@ -1,6 +1,7 @@
 """From heads to frames, in both directions; see connection.pxd.
 
-The client's bytes begin with a request.  Requests before the one that asks for the
+The client's bytes begin with a request, or with a PROXY protocol header before it, which is
+skipped.  Requests before the one that asks for the
 upgrade (pipelined) are skipped with their bodies, as are their responses and interim
 ones (1xx).  Both heads known, the handshake is told: with status 101 frames follow in
 both directions, else nothing is parsed any more.  What comes before that decision is
@@ -19,6 +20,7 @@ from sockwarden.parser.frames cimport (
     frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open)
 from sockwarden.parser.head cimport (
     HEAD_START, HEAD_WHOLE, Text, equals, head_field, head_find, head_line, head_scan, head_status)
+from sockwarden.parser.preface cimport PREFACE_OVER, preface_skip
 from sockwarden.parser.stream cimport Piece, stream_place
 
 cdef enum:
@@ -161,6 +163,24 @@ cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data
     return used
 
 
+# What comes before the client's first request.
+cdef size_t feed_preface(Connection *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef const uint8_t *instead = NULL
+    cdef size_t instead_size = 0
+    cdef size_t used = preface_skip(&self.preface, data, size, &instead, &instead_size)
+    if instead_size:
+        feed_head(self, C2S, instead, instead_size)
+    return used
+
+
+# The server has agreed to a request that was not seen, and the client goes on with a frame: its
+# first octet is none of a method's.
+cdef bint is_unasked(Connection *self, Direction direction, uint8_t octet) noexcept nogil:
+    return (direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT
+            and self.side[<int>C2S].scan == HEAD_START
+            and (octet & 0x80 or octet == 1 or octet == 2))
+
+
 # Octets behind a head, before the handshake is settled.
 cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *data,
                        size_t size) noexcept nogil:
@@ -191,7 +211,14 @@ cdef void feed(Connection *self, Direction direction, const uint8_t *data,
             frames_feed(&side.frames, data, size)
             return
         if side.phase == PHASE_HEAD:
-            used = feed_head(self, direction, data, size)
+            if is_unasked(self, direction, data[0]):
+                side.phase = PHASE_WAIT
+                settle(self, False)
+                continue
+            if direction == C2S and self.preface.state != PREFACE_OVER:
+                used = feed_preface(self, data, size)
+            else:
+                used = feed_head(self, direction, data, size)
         elif side.phase == PHASE_BODY:
             used = body_skip(&side.body, data, size)
             if side.body.state == BODY_DONE:

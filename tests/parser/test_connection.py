@@ -77,6 +77,51 @@ def test_pipelined_requests_before_it(request_, response, size):
     assert talk.messages() == BOTH
 
 
+PROXY_V2 = bytes.fromhex("0d0a0d0a000d0a515549540a2111") + b"\x01\x02" + bytes(258)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP4 10.0.0.1 10.0.0.2 40000 80\r\n",
+        b"PROXY UNKNOWN\r\n",
+        PROXY_V2,
+        bytes.fromhex("0d0a0d0a000d0a515549540a20000000"),  # LOCAL, no addresses
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_proxy_header_before_it(header, size):
+    octets = header + REQUEST + CLIENT
+    talk = Conversation()
+    talk.say("c2s", *(octets[at : at + size] for at in range(0, len(octets), size)))
+    talk.say("s2c", RESPONSE, SERVER)
+    assert talk.handshakes() == [Handshake(REQUEST, RESPONSE)]
+    assert talk.messages() == BOTH
+
+
+@pytest.mark.parametrize("method", [b"P", b"PROPFIND", b"PROXY"])
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_a_method_like_a_proxy_header(method, size):
+    octets = REQUEST.replace(b"GET /", method + b"\t/") + CLIENT
+    talk = Conversation()
+    talk.say("c2s", *(octets[at : at + size] for at in range(0, len(octets), size)))
+    talk.say("s2c", RESPONSE)
+    assert talk.handshakes()[0].request.startswith(method + b"\t/chat")
+    assert talk.messages() == BOTH[:1]
+
+
+def test_a_proxy_line_without_end_is_bounded():
+    talk = Conversation().say("c2s", b"PROXY " + b"x" * 101, REQUEST).say("s2c", RESPONSE)
+    assert talk.handshakes() == [Handshake(REQUEST, RESPONSE)]
+
+
+def test_agreed_to_a_request_that_was_not_seen():
+    talk = Conversation().say("s2c", RESPONSE, SERVER).say("c2s", CLIENT, CLIENT)
+    assert talk.handshakes() == [Handshake(b"", RESPONSE)]
+    assert sorted(talk.messages()) == [BOTH[0], *BOTH]
+    assert talk.kinds() == []
+
+
 def test_a_response_to_head_has_no_body():
     talk = Conversation().say("c2s", b"HEAD / HTTP/1.1\r\n\r\n", EARLIER[0][0], REQUEST)
     talk.say("s2c", b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", EARLIER[0][1])
