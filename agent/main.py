@@ -60,10 +60,11 @@ def prepare_state(directory: Path, user: str) -> None:
     # By descriptor: a link in its place is no directory of ours.
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if os.fstat(descriptor).st_uid != entry.pw_uid:
-            os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
+        # In this order: without CAP_FOWNER only the owner may change the mode.
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o700:
             os.fchmod(descriptor, 0o700)
+        if os.fstat(descriptor).st_uid != entry.pw_uid:
+            os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
     finally:
         os.close(descriptor)
 
