@@ -116,12 +116,19 @@ def evidence(payload: bytes, start: int, end: int, *, secret: bool, key: bytes) 
 
 
 def text(value: str, key: bytes = b"") -> str:
-    """A short text, for one a path with its query, with its secrets masked; never cut.
+    """A short text with its secrets masked; never cut.
 
     Without a key there are no hashes: whoever reads one could try all card numbers.
     """
     raw = value.encode("utf-8", "replace").decode("latin-1")
-    return "".join(_pieces(raw, _merged(list(_secrets(raw))), 0, len(raw), key))
+    return "".join(_pieces(raw, _merged(list(_secrets(raw, whole=True))), 0, len(raw), key))
+
+
+def target(value: str) -> str:
+    """A request's path and query (RFC 9112 3.2), each segment judged alone: a slash parts words
+    here, though it may stand in a token."""
+    path, mark, query = value.partition("?")
+    return "/".join(text(segment) for segment in path.split("/")) + mark + text(query)
 
 
 def host_key(directory: str | os.PathLike[str]) -> bytes:
@@ -145,17 +152,18 @@ def host_key(directory: str | os.PathLike[str]) -> bytes:
     return key
 
 
-def _secrets(text: str) -> Iterator[_Secret]:
+def _secrets(text: str, *, whole: bool = False) -> Iterator[_Secret]:
+    """`whole`: nothing was cut off at either end."""
     for kind in _KINDS:
         for match in kind.pattern.finditer(text):
             group = match.lastindex or 0
             if match.start(group) < match.end(group):
                 yield _Secret(match.start(group), match.end(group), kind.name)
     for match in _NUMBER.finditer(text):
-        if _touches_edge(match) or _holds_card(match[0]):
+        if (not whole and _touches_edge(match)) or _holds_card(match[0]):
             yield _Secret(match.start(), match.end(), "card")
     for match in _TOKEN.finditer(text):
-        if len(match[0]) >= _TOKEN_CHARACTERS or _touches_edge(match):
+        if len(match[0]) >= _TOKEN_CHARACTERS or (not whole and _touches_edge(match)):
             changes = sum(1 for _ in _CHANGE.finditer(match[0]))
             if changes >= max(2, _CHANGES_PER_CHARACTER * len(match[0])):
                 yield _Secret(match.start(), match.end(), "token")

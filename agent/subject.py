@@ -60,7 +60,7 @@ class Subject:
         """Path and query as an alert may carry them off the host."""
         if self.target is None:
             return None
-        return redact.text(self.target[:MAX_TARGET_CHARACTERS])
+        return redact.target(self.target[:MAX_TARGET_CHARACTERS])
 
     @property
     def origin(self) -> str | None:

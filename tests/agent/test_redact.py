@@ -190,3 +190,18 @@ def test_host_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(key) == redact.KEY_BYTES
     assert redact.host_key(tmp_path) == key
     assert stat.S_IMODE((tmp_path / "redaction.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/chat", "/chat"),
+        ("/demo-2cf35b/ws/leak", "/demo-2cf35b/ws/leak"),
+        ("/runCase?case=12&agent=Tester", "/runCase?case=12&agent=Tester"),
+        ("/socket.io/?EIO=4&transport=websocket", "/socket.io/?EIO=4&transport=websocket"),
+        ("/ws?token=hunter2horse", "/ws?token=<secret:12>"),
+        ("/t/xK9dPq2LmZ7tRw4Yb8Nc/feed", "/t/<token:20>/feed"),
+    ],
+)
+def test_a_target_shows_its_words_and_masks_its_secrets(target: str, shown: str) -> None:
+    assert redact.target(target) == shown
