@@ -3,6 +3,7 @@
  * Every call that has moved bytes comes by here, whatever its kind.  The order of the tests is
  * the order of what is frequent: a descriptor that is none of our business costs one look-up.
  */
+
 /* The first bytes of something unknown.  True: it may become a WebSocket. */
 static __always_inline int first_sight(const struct who *who, const struct moved *moved)
 {

@@ -7,15 +7,18 @@ client's.
 import contextlib
 import os
 import socket
+import ssl
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from sockwarden.agent.probe import maps
-from sockwarden.agent.probe.attach import attach_tracepoint
+from sockwarden.agent.probe import elf, maps, tls
+from sockwarden.agent.probe.attach import attach_tracepoint, attach_uprobe
 from sockwarden.agent.probe.programs import TRACEPOINTS, Loaded, Settings, load
 from sockwarden.agent.ring import Ring
 
@@ -28,6 +31,7 @@ RECORD = struct.Struct("<QQQQIIIBBBB")
 OPEN_DATA = struct.Struct("<QQIiHHHH16s16s")
 OPEN, DATA, CLOSE, EXIT = 1, 2, 3, 4
 READ, WRITE = 0, 1
+SOCKET, OPENSSL = 0, 1
 SERVER, CLIENT = 1, 2
 DEADLINE_SECONDS = 5
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
@@ -84,8 +88,24 @@ class Probe:
             attach_tracepoint(self.loaded.programs[point.program], point.category, point.name)
             for point in TRACEPOINTS
         ]
+        self.attached: set[str] = set()
         self.connections: dict[int, Seen] = {}
         self.exits: set[int] = set()
+
+    def attach_openssl(self, path: str) -> None:
+        """For as long as the probe is loaded."""
+        if path in self.attached:
+            return
+        self.attached.add(path)
+        [library] = [each for each in tls.libraries() if each.name == "openssl"]
+        with open(path, "rb") as file:
+            offsets = elf.function_offsets(file, [each.symbol for each in library.functions])
+        for function in library.functions:
+            offset = offsets.get(function.symbol)
+            for name, returning in ((function.exit, True), (function.enter, False)):
+                if name and offset is not None:
+                    program = self.loaded.programs[name]
+                    self.links.append(attach_uprobe(program, path, offset, returning=returning))
 
     def close(self) -> None:
         for link in self.links:
@@ -149,6 +169,35 @@ class Probe:
             for s in self.connections.values()
         ]
         return f"not told in time: {told}, {self.counters()}"
+
+
+def libssl() -> str:
+    """The library that this interpreter's `ssl` has mapped."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "/libssl" in line:
+            return line.split(maxsplit=5)[5]
+    pytest.skip("this interpreter has no shared libssl")
+
+
+class Certificate:
+    """Of "localhost", signed by itself."""
+
+    def __init__(self, place: Path) -> None:
+        self.certificate, self.key = str(place / "certificate.pem"), str(place / "key.pem")
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+            f" -subj /CN=localhost -addext subjectAltName=DNS:localhost -out {self.certificate}"
+            f" -keyout {self.key}"
+        )
+        subprocess.run(command.split(), check=True, capture_output=True)
+
+    def client(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+    def server(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from capture import Probe
+from capture import Certificate, Probe, libssl
 
 from sockwarden.agent.probe.programs import Settings
 
@@ -20,3 +20,15 @@ def probe(loaded_probe: Probe) -> Iterator[Probe]:
     loaded_probe.forget()
     yield loaded_probe
     loaded_probe.forget()
+
+
+@pytest.fixture
+def tls_probe(probe: Probe) -> Probe:
+    """With this interpreter's OpenSSL, which nginx uses too."""
+    probe.attach_openssl(libssl())
+    return probe
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("certificate"))

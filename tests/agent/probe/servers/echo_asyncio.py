@@ -1,0 +1,28 @@
+"""websockets over asyncio: `echo_asyncio.py [CERTIFICATE KEY]`.
+
+Prints its port and ends with its input.
+"""
+
+import asyncio
+import ssl
+import sys
+
+from websockets.asyncio.server import ServerConnection, serve
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+async def main(*certificate_and_key: str) -> None:
+    context = None
+    if certificate_and_key:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate_and_key)
+    async with serve(echo, "127.0.0.1", 0, ssl=context) as server:
+        print(next(iter(server.sockets)).getsockname()[1], flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+asyncio.run(main(*sys.argv[1:]))
