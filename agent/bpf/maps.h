@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
  *
- * What the programs remember.  Sizes come as -D definitions (agent/probe/compile.py).
+ * What the programs remember.  Sizes come as -D definitions (agent/probe/source.py).
  */
 #include <asm/unistd.h>
 #include <linux/ptrace.h>

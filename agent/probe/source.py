@@ -15,7 +15,6 @@ from pathlib import Path
 FILES = (
     "maps.h",
     "wake.h",
-    "record_class.h",
     "identity.h",
     "emit.h",
     "vector.h",
@@ -28,9 +27,6 @@ FILES = (
     "tls.h",
     "lifecycle.h",
 )
-
-# The ring is reserved by constant sizes only: at most half a record's room is wasted.
-SIZE_CLASSES_BYTES = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 # Fields of kernel structures that the program reads.
 FIELDS = (
@@ -65,21 +61,9 @@ class MissingHeadersError(Exception):
 
 
 def text() -> str:
-    """All of agent/bpf, with one copy of record_class.h for each size class."""
+    """All of agent/bpf."""
     folder = resources.files(_PACKAGE) / "bpf"
-    parts = {name: (folder / name).read_text() for name in FILES}
-    parts["record_class.h"] = "\n".join(
-        parts["record_class.h"].replace("BYTES", str(size)) for size in SIZE_CLASSES_BYTES
-    )
-    choice = "\n".join(
-        f"    if (size <= {size}) {{\n"
-        f"        write_record_{size}(record, from, size, from_kernel);\n"
-        f"        return;\n"
-        f"    }}"
-        for size in SIZE_CLASSES_BYTES
-    )
-    parts["emit.h"] = parts["emit.h"].replace("    WRITE_RECORD_BY_CLASS", choice)
-    return "\n".join(parts.values())
+    return "\n".join((folder / name).read_text() for name in FILES)
 
 
 def flags(offsets: Mapping[str, int], settings: Mapping[str, int]) -> list[str]:
@@ -88,6 +72,7 @@ def flags(offsets: Mapping[str, int], settings: Mapping[str, int]) -> list[str]:
     return [
         "-DSW_BPF",
         "-Wno-everything",  # BCC's own headers are full of warnings
+        "-g0",  # BCC asks for debug information, which takes a sixth of the time
         f"-I{records}",
         *(f"-DOFFSET_{name}={offset}" for name, offset in offsets.items()),
         *(f"-D{name}={value}" for name, value in settings.items()),

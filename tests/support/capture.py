@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from sockwarden.agent.probe import elf, maps, tls
-from sockwarden.agent.probe.attach import attach_tracepoint, attach_uprobe
+from sockwarden.agent.probe.attach import Link, attach_tracepoint, attach_uprobe
 from sockwarden.agent.probe.programs import TRACEPOINTS, Loaded, Settings, load
 from sockwarden.agent.ring import Ring
 
@@ -89,11 +89,12 @@ class Probe:
             for point in TRACEPOINTS
         ]
         self.attached: set[str] = set()
+        self.uprobes: list[Link] = []
         self.connections: dict[int, Seen] = {}
         self.exits: set[int] = set()
 
     def attach_openssl(self, path: str) -> None:
-        """For as long as the probe is loaded."""
+        """Until `detach_openssl`."""
         if path in self.attached:
             return
         self.attached.add(path)
@@ -105,9 +106,16 @@ class Probe:
             for name, returning in ((function.exit, True), (function.enter, False)):
                 if name and offset is not None:
                     program = self.loaded.programs[name]
-                    self.links.append(attach_uprobe(program, path, offset, returning=returning))
+                    self.uprobes.append(attach_uprobe(program, path, offset, returning=returning))
+
+    def detach_openssl(self) -> None:
+        """Other tests compare the code in memory with the file."""
+        while self.uprobes:
+            self.uprobes.pop().close()
+        self.attached.clear()
 
     def close(self) -> None:
+        self.detach_openssl()
         for link in self.links:
             link.close()
         self.loaded.close()

@@ -22,8 +22,14 @@ def probe(loaded_probe: Probe) -> Iterator[Probe]:
     loaded_probe.forget()
 
 
+@pytest.fixture(scope="module")
+def detached_behind(loaded_probe: Probe) -> Iterator[None]:
+    yield
+    loaded_probe.detach_openssl()
+
+
 @pytest.fixture
-def tls_probe(probe: Probe) -> Probe:
+def tls_probe(probe: Probe, detached_behind: None) -> Probe:
     """With this interpreter's OpenSSL, which nginx uses too."""
     probe.attach_openssl(libssl())
     return probe
