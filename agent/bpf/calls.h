@@ -60,17 +60,6 @@ static __always_inline u32 share(const struct who *who, const struct moved *move
     return jump;
 }
 
-/* The response to a request that asks.  A vector's status line may be in several entries. */
-static __always_inline void see_response(struct connection *connection,
-                                         const struct moved *moved, int vector)
-{
-    for (u32 n = 0; n < (vector ? STATUS_ENTRIES : 1); n++) {
-        struct iovec64 part = nth_buffer(moved, n);
-        if (see_status(connection, part.base, part.size))
-            break;
-    }
-}
-
 /* As long as it is no WebSocket: who goes on with the call, and in `size` how much of it is passed
  * on at once. */
 static __always_inline u32 see_http(const struct who *who, struct connection *connection,

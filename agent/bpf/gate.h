@@ -4,42 +4,18 @@
  * kernel.  A request's head is kept until the header `Upgrade: websocket` is found in it
  * (RFC 6455 4.1); then it is passed on, with the response whatever its status.
  *
- *   LEARNING --looks like HTTP--> HTTP --asks--> ASKED --101--> OPEN
- *                                  ^               |
- *                                  +-- REFUSED <---+ any other status
+ *   LEARNING --a method, a PROXY header--> HTTP        else ignored until it is closed
+ *   HTTP     --a request asks-----------> ASKED
+ *   ASKED    --101----------------------> OPEN
+ *   ASKED    --any other status---------> REFUSED
+ *   REFUSED  --a request asks-----------> ASKED
+ *   HTTP, REFUSED --101 and the header--> OPEN         to a request that was not recognised
  *
  * `gate` keeps the head, `search` and `token` look for the header, `begin` passes on what was
- * kept.  The whole of what was kept is searched, so that a pipelined request cannot hide.
+ * kept.  The whole of what was kept is searched, so that a pipelined request cannot hide.  What a
+ * server understands and the search does not (a head beyond the stash, a blank before the colon)
+ * shows by the server's own 101 with that header: from then on every byte is passed on.
  */
-
-/* "GET ", "POST", ... as little-endian words: what an HTTP/1.1 request may begin with. */
-static __always_inline int is_method(u32 word)
-{
-    return word == 0x20544547 /* GET  */ || word == 0x54534f50 /* POST */ ||
-           word == 0x20545550 /* PUT  */ || word == 0x44414548 /* HEAD */ ||
-           word == 0x454c4544 /* DELE */ || word == 0x4954504f /* OPTI */ ||
-           word == 0x43544150 /* PATC */ || word == 0x4e4e4f43 /* CONN */ ||
-           word == 0x43415254 /* TRAC */;
-}
-
-enum {
-    WORD_HTTP = 0x50545448, /* "HTTP" */
-    WORD_101 = 0x31303120,  /* " 101" */
-    WORD_CONN = 0x4e4e4f43, /* "CONN" */
-};
-
-/* A PROXY protocol header, version 1 ("PROXY ") or 2 (its signature). */
-static __always_inline int is_proxy_header(u32 word)
-{
-    return word == 0x584f5250 /* PROX */ || word == 0x0a0d0a0d /* \r\n\r\n */;
-}
-
-/* The head of a TLS record (RFC 8446 5.1): content type 20..24, version 3.x. */
-static __always_inline int is_tls_record(u32 word)
-{
-    u8 type = word;
-    return type >= 20 && type <= 24 && (u8)(word >> 8) == 3 && (u8)(word >> 16) <= 4;
-}
 
 static __always_inline void ignore(const struct who *who, u8 why)
 {
@@ -74,41 +50,6 @@ static __always_inline u32 keep_some(struct call *call, struct connection *conne
     advance(call, size);
     connection->stashed += size;
     return KEPT;
-}
-
-/* A whole PROXY header and nothing else (version 1 is one line of at most 107 bytes). */
-static __always_inline int is_lone_proxy_header(const struct stash *stash, u64 size)
-{
-    const u8 *data = stash->data;
-    if (*(u32 *)data == 0x0a0d0a0d)
-        return size == 16 + (data[14] << 8 | data[15]);
-    if (size < 8 || size > 107)
-        return 0;
-    return data[size - 1] == '\n' && data[size - 3] != '\n';
-}
-
-/* TLS behind a PROXY header or a CONNECT: this is no HTTP any more, though the TLS library's
- * plaintext may be.  Only where nothing but TLS can follow: bytes like these in a body must not
- * make anyone look away. */
-static __always_inline int goes_on_as_tls(struct connection *connection,
-                                          const struct stash *stash, u64 before)
-{
-    u64 size = connection->stashed;
-    u32 word = *(u32 *)&stash->data[before & (STASH_BYTES - 1)];
-    u8 tunnel = connection->tunnel;
-    if (tunnel == (before ? PROXY_HEADER : CONNECT) && size >= before + 4 && is_tls_record(word))
-        return 1;
-    if (before) {
-        if (tunnel == PROXY_HEADER)
-            connection->tunnel = NO_TUNNEL;
-    } else if (word == WORD_CONN) {
-        connection->tunnel = CONNECT;
-    } else if (is_proxy_header(word) && is_lone_proxy_header(stash, size)) {
-        connection->tunnel = PROXY_HEADER;
-    } else {
-        connection->tunnel = NO_TUNNEL;
-    }
-    return 0;
 }
 
 /* JUMP_GATE: bytes that may be part of a request's head, or a response with status 101 to a
@@ -308,53 +249,4 @@ static __always_inline u32 begin(void)
     connection->stashed = 0;
     connection->overflowed = 1;
     return call->total ? JUMP_PUMP : STAY;
-}
-
-enum { STATUS_BYTES = 12, STATUS_ENTRIES = 4 };
-
-/* A call's bytes begin with "HTTP/1.x 101": the answer to the upgrade among pipelined requests,
- * behind the answers to those before it. */
-static __always_inline int is_switching(struct iovec64 buffer)
-{
-    struct {
-        u32 name;
-        u32 version;
-        u32 status;
-    } line = {};
-    if (buffer.size < sizeof line)
-        return 0;
-    if (bpf_probe_read_user(&line, sizeof line, (void *)buffer.base))
-        return 0;
-    return line.name == WORD_HTTP && line.status == WORD_101;
-}
-
-/* The response's status line, "HTTP/1.1 101 ...", which may come in pieces.  True: all is known. */
-static __always_inline int see_status(struct connection *connection, u64 buffer, u64 size)
-{
-    u64 at = connection->status_seen;
-    if (at >= STATUS_BYTES)
-        return 1;
-    asm volatile("" : "+r"(size));
-    if (size > STATUS_BYTES)
-        size = STATUS_BYTES;
-    if (!size || bpf_probe_read_user(&connection->status[at], size, (void *)buffer))
-        return 0;
-    connection->status_seen = at + size;
-    if (at + size < STATUS_BYTES)
-        return 0;
-    const u8 *line = connection->status;
-    int http = *(u32 *)line == WORD_HTTP && line[8] == ' ';
-    if (http && line[9] == '1' && line[10] == '0' && line[11] == '1') {
-        connection->state = OPEN;
-    } else if (http && line[9] == '1') { /* 100, 103: the response is still to come */
-        connection->status_seen = 0;
-        connection->interim = 1;
-    } else if (connection->interim && !http) {
-        connection->state = OPEN; /* both came in one call: user space sees the status */
-    } else {
-        connection->state = REFUSED;
-        connection->passing[0] = connection->passing[1] = PASSING_BYTES;
-        connection->last_flow = connection->requester == SW_READ ? SW_WRITE : SW_READ;
-    }
-    return 1;
 }
