@@ -84,6 +84,15 @@ def test_one_message_from_record_to_report(rules, sink):
     ]
 
 
+def test_a_request_that_the_probe_did_not_recognise_hides_no_message(rules, sink):
+    talk, way = Conversation(1), pipeline(rules, sink)
+    way.feed(talk.open() + talk.s2c(response(key_of(1))))
+    way.feed(talk.c2s(frame(TEXT, INJECTION, mask=MASK)))
+    way.deliver()
+    assert [message.length for message in sink.of(Message)] == [len(INJECTION)]
+    assert sink.of(Alert)
+
+
 def test_the_json_of_a_message_has_the_documented_keys(rules, sink):
     talk = Conversation(1)
     way = pipeline(rules, sink)
