@@ -1,9 +1,10 @@
 """Frame headers and what is wrong with them; see frames.pxd.
 
-Two ways through a header.  `regular_header` takes one that lies whole in the chunk
-and breaks no rule, at the cost of a table look-up.  Every other goes octet by octet
-through `head_octet`, which is the one place where rules are judged, so that all cuts
-of a stream give the same events.
+Three ways through a header.  Runs of messages that are one frame each and lie whole in
+the chunk are taken by `whole_messages` (whole.pxd).  `regular_header` takes any other
+that lies whole in it and breaks no rule, at the cost of a table look-up.  Every other goes
+octet by octet through `head_octet`, which is the one place where rules are judged, so that
+all cuts of a stream give the same events.
 
 How parsing goes on (an endpoint fails the connection at each of these):
 
@@ -23,7 +24,7 @@ A gap inside a payload is skipped exactly.  One over a header stops the directio
 better nothing than a wrong message.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.control cimport (
@@ -34,19 +35,13 @@ from sockwarden.parser.events cimport (
     RESERVED_OPCODE, RSV_BITS, TEXT, TRUNCATED, UNEXPECTED_CONTINUATION, UNMASKED_CLIENT, Anomaly,
     Deflate, Direction, Handler, Limits)
 from sockwarden.parser.header cimport (
-    CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, OPCODE, RSV1, RSV23, Header)
+    CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, OPCODE, RSV1, RSV23, Header,
+    header_read)
 from sockwarden.parser.messages cimport (
     messages_abandon, messages_begin, messages_end, messages_free, messages_memory,
-    messages_missing, messages_payload, messages_whole)
+    messages_missing, messages_payload)
+from sockwarden.parser.whole cimport whole_messages
 from sockwarden.parser.workspace cimport Workspace, workspace_get
-
-cdef extern from *:
-    """
-    #define sw_big_endian_16 __builtin_bswap16
-    #define sw_big_endian_64 __builtin_bswap64
-    """
-    uint16_t big_endian_16 "sw_big_endian_16"(uint16_t value) nogil
-    uint64_t big_endian_64 "sw_big_endian_64"(uint64_t value) nogil
 
 # What a first octet may be depends on these.
 cdef enum Situation:
@@ -95,6 +90,11 @@ cdef inline int situation_of(const Frames *self) noexcept nogil:
             | (AFTER_CLOSE if self.control.closed and not self.close_reported else 0))
 
 
+# A message may begin here, and if it breaks no rule nothing is to be said.
+cdef inline bint may_be_whole(const Frames *self) noexcept nogil:
+    return not self.head_have and not situation_of(self) & (IN_MESSAGE | AFTER_CLOSE)
+
+
 cdef inline bint is_compressed(const Frames *self) noexcept nogil:
     return (self.header.first & RSV1 and self.messages.inflater.parameters.enabled
             and self.header.first & OPCODE in (TEXT, BINARY))
@@ -118,46 +118,14 @@ cdef void frames_open(Frames *self, Direction direction, const Deflate *deflate,
 
 # Reads a header that is whole and breaks no rule.  Its size; 0: go octet by octet.
 cdef inline size_t regular_header(Frames *self, const uint8_t *data, size_t have) noexcept nogil:
-    cdef Header *header = &self.header
-    cdef size_t size = 2
-    cdef uint8_t second
-    cdef uint16_t short_length
-    cdef uint64_t length
-    if have < 2 or not REGULAR[data[0]] >> situation_of(self) & 1:
+    cdef Header header
+    cdef size_t size = header_read(&header, data, have)
+    if (not size or not REGULAR[header.first] >> situation_of(self) & 1
+            or (self.messages.direction == C2S) != (data[1] >= MASK)
+            or header.first & CONTROL and header.length > CONTROL_BYTES):
         return 0
-    second = data[1]
-    if (self.messages.direction == C2S) != (second >= MASK):
-        return 0
-    length = second & LENGTH
-    if length >= LENGTH_16:
-        if data[0] & CONTROL:
-            return 0
-        if length == LENGTH_16:
-            size = 4
-            if have < size:
-                return 0
-            memcpy(&short_length, data + 2, 2)
-            length = big_endian_16(short_length)
-            if length < LENGTH_16:
-                return 0
-        else:
-            size = 10
-            if have < size:
-                return 0
-            memcpy(&length, data + 2, 8)
-            length = big_endian_64(length)
-            if length >> 16 == 0 or length >> 63:
-                return 0
-    header.key = 0
-    if second & MASK:
-        if have < size + 4:
-            return 0
-        memcpy(&header.key, data + size, 4)
-        size += 4
-    header.first = data[0]
-    header.length = length
-    header.size = <uint8_t>size
     header.offset = self.offset
+    self.header = header
     return size
 
 
@@ -308,25 +276,26 @@ cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept n
             payload(self, space, data, some)
             data += some
             continue
+        if may_be_whole(self):
+            some = whole_messages(&self.messages, space, data, have, self.offset,
+                                  self.control.closed)
+            data += some
+            have -= some
+            self.offset += some
+            if not have:
+                return
         some = 0 if self.head_have else regular_header(self, data, have)
-        if not some:
-            # The offset is that of the octet while it is judged, then of the next one.
-            some = head_octet(self, space, data[0])
-            data += 1
-            self.offset += 1
-            if some:
-                begin_frame(self, space)
+        if some:
+            data += some
+            self.offset += some
+            begin_frame(self, space)
             continue
-        data += some
-        self.offset += some
-        if (self.header.length <= have - some and self.header.first & FIN
-                and 0 < self.header.first & OPCODE <= BINARY):
-            messages_whole(&self.messages, space, &self.header, data, is_compressed(self),
-                           self.control.closed)
-            data += self.header.length
-            self.offset += self.header.length
-            continue
-        begin_frame(self, space)
+        # The offset is that of the octet while it is judged, then of the next one.
+        some = head_octet(self, space, data[0])
+        data += 1
+        self.offset += 1
+        if some:
+            begin_frame(self, space)
 
 
 cdef void frames_gap(Frames *self, uint64_t size) noexcept nogil:

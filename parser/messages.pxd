@@ -1,8 +1,7 @@
 """Data messages of one direction: joined, unmasked, inflated, validated, hashed.
 
-frames.pyx calls `messages_whole` for a message that is one frame and lies whole in
-one chunk, else begin, payload... and end for each data frame.  Offsets are those of
-the direction's stream.
+frames.pyx calls begin, payload... and end for each data frame of a message that is not
+whole.pxd's.  Offsets are those of the direction's stream.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -57,9 +56,6 @@ cdef void messages_end(Messages *self, Workspace *space, bint fin, uint64_t end,
 
 # The open message will not be finished.
 cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil
-
-cdef void messages_whole(Messages *self, Workspace *space, const Header *header,
-                         const uint8_t *payload, bint compressed, bint after_close) noexcept nogil
 
 cdef size_t messages_memory(const Messages *self) noexcept nogil
 cdef void messages_free(Messages *self) noexcept nogil

@@ -236,46 +236,6 @@ cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
     close_message(self, space)
 
 
-cdef void messages_whole(Messages *self, Workspace *space, const Header *header,
-                         const uint8_t *payload, bint compressed,
-                         bint after_close) noexcept nogil:
-    cdef size_t size = <size_t>header.length, fine
-    cdef uint64_t start = header.offset + header.size
-    cdef uint8_t opcode = header.first & OPCODE
-    cdef bint ascii_only = True
-    cdef MessageEvent event
-    cdef Utf8 utf8
-    if (compressed or self.limits.digest == DIGEST_ALL or size > self.limits.message_bytes
-            or header.key and size > SW_SCRATCH_BYTES):
-        messages_begin(self, space, header, compressed)
-        messages_payload(self, space, payload, size, start)
-        messages_end(self, space, True, start + size, after_close)
-        return
-    if header.key:
-        ascii_only = not unmask(space.scratch, payload, size, header.key)
-        payload = space.scratch
-    elif opcode == TEXT:
-        ascii_only = not non_ascii(payload, size)
-    event.valid_utf8 = True
-    if opcode == TEXT and not ascii_only:
-        memset(&utf8, 0, sizeof(Utf8))
-        fine = utf8_feed(&utf8, payload, size)
-        if fine < size or utf8.need:
-            event.valid_utf8 = False
-            tell(self, INVALID_UTF8, start + min(fine, size - 1))
-    event.payload = payload
-    event.size = size
-    event.length = event.wire_length = size
-    event.offset = header.offset
-    event.sha256 = NULL
-    event.fragments = 1
-    event.opcode = opcode
-    event.compressed = False
-    event.after_close = after_close
-    event.complete = True
-    self.handler.message(self.handler.user, <Direction>self.direction, &event)
-
-
 cdef size_t messages_memory(const Messages *self) noexcept nogil:
     return (self.kept.room + inflater_memory(&self.inflater)
             + (DIGEST_CONTEXT_BYTES if self.digest != NULL else 0))

@@ -1,0 +1,78 @@
+"""The common message: one frame, not compressed, whole in the chunk.  The hot path.
+
+Runs of them are taken in one loop, inlined where it is called, that keeps nothing in
+memory but the event; each payload is passed once: unmasked and tested for ASCII.  Here no
+rule is judged.  The loop takes what breaks none and stops at anything else, which
+frames.pyx reads again from its first octet.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memset
+
+from sockwarden.parser.events cimport (
+    BINARY, C2S, DIGEST_ALL, INVALID_UTF8, TEXT, Direction, MessageEvent)
+from sockwarden.parser.header cimport FIN, MASK, OPCODE, Header, header_read
+from sockwarden.parser.masking cimport non_ascii, unmask
+from sockwarden.parser.messages cimport Messages
+from sockwarden.parser.utf8 cimport Utf8, utf8_feed
+from sockwarden.parser.workspace cimport SW_SCRATCH_BYTES, Workspace
+
+
+# Of the payload of one whole text, which is not all ASCII; its first octet is at `offset`.
+cdef inline bint is_text(const Messages *self, const uint8_t *data, size_t size,
+                         uint64_t offset) noexcept nogil:
+    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef size_t fine = utf8_feed(&state, data, size)
+    if fine == size and not state.need:
+        return True
+    self.handler.anomaly(self.handler.user, <Direction>self.direction, INVALID_UTF8,
+                         offset + min(fine, size - 1))
+    return False
+
+
+# Longer ones are joined (masked: unmasked in pieces), cut or hashed.
+cdef inline size_t most_bytes(const Messages *self) noexcept nogil:
+    cdef uint64_t most = self.limits.message_bytes
+    if self.limits.digest == DIGEST_ALL:
+        return 0
+    return <size_t>min(most, <uint64_t>SW_SCRATCH_BYTES) if self.direction == C2S else most
+
+
+# Tells the messages at the head of the chunk, whose first octet is at `offset` and begins a
+# frame, while none is open.  How many octets they took.
+cdef inline size_t whole_messages(const Messages *self, Workspace *space, const uint8_t *data,
+                                  size_t size, uint64_t offset, bint after_close) noexcept nogil:
+    cdef Direction direction = <Direction>self.direction
+    cdef uint8_t mask_bit = MASK if direction == C2S else 0
+    cdef size_t most = most_bytes(self)
+    cdef size_t used = 0, head
+    cdef const uint8_t *payload
+    cdef bint ascii_only
+    cdef Header header
+    cdef MessageEvent event
+    memset(&event, 0, sizeof(MessageEvent))
+    event.fragments = 1
+    event.after_close = after_close
+    event.complete = True
+    while True:
+        head = header_read(&header, data + used, size - used)
+        if (not head or header.first not in (FIN | TEXT, FIN | BINARY)
+                or data[used + 1] & MASK != mask_bit or header.length > most
+                or header.length > size - used - head):
+            return used
+        payload = data + used + head
+        event.offset = offset + used
+        event.size = <size_t>header.length
+        event.length = event.wire_length = header.length
+        event.opcode = header.first & OPCODE
+        used += head + event.size
+        event.valid_utf8 = True
+        if mask_bit:
+            ascii_only = not unmask(space.scratch, payload, event.size, header.key)
+            payload = space.scratch
+        else:
+            ascii_only = event.opcode != TEXT or not non_ascii(payload, event.size)
+        if not ascii_only and event.opcode == TEXT:
+            event.valid_utf8 = is_text(self, payload, event.size, event.offset + head)
+        event.payload = payload
+        self.handler.message(self.handler.user, direction, &event)
