@@ -51,38 +51,7 @@ cdef uint64_t SECOND_NS = 1_000_000_000
 # The collector of cycles must not take the rules away before __dealloc__ has used them.
 @cython.no_gc_clear
 cdef class Pipeline:
-    def __cinit__(self, RuleSet rules not None, *args, size_t connections=65_536, **kwargs):
-        self.rules = rules
-        self.scratch = rules.scratch_new()
-        if not table_init(&self.table, connections) or not findings_init(&self.findings):
-            raise MemoryError("the table of connections")
-
-    def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
-                 uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
-                 size_t connections=65_536, process=None, wanted=None,
-                 bytes redaction_key=b"", int64_t clock_offset_ns=0):
-        self.trace = trace
-        self.clock_offset_ns = clock_offset_ns
-        self.limits.head_bytes = head_bytes
-        self.limits.message_bytes = message_bytes
-        self.limits.digest = DIGEST_ALL if trace else DIGEST_NONE
-        self.reporter = Reporter(
-            rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
-            wanted=wanted,
-        )
-
-    def __dealloc__(self):
-        cdef size_t i
-        if self.table.slots != NULL:
-            for i in range(self.table.mask + 1):
-                if self.table.slots[i] != NULL:
-                    self.release_parser(self.table.slots[i])
-            table_free(&self.table)
-        findings_free(&self.findings)
-        if self.scratch != NULL:
-            self.rules.scratch_free(self.scratch)
-
-    # ---------------------------------------------------------------- 0. where records come from
+    # ---------------------------------------------------------------- 0. from the kernel's ring
 
     cpdef uint64_t drain(self, Ring ring, uint64_t most) except? 0:
         """Takes up to `most` records from the kernel's ring; returns how many."""
@@ -100,41 +69,6 @@ cdef class Pipeline:
                     ring.release()
             ring.release()
         return taken
-
-    def feed(self, const uint8_t[::1] records not None):
-        """Records as in parser/records.h, one behind the other, each padded to 8 bytes."""
-        cdef size_t at = 0, size = records.shape[0]
-        cdef const sw_record *header
-        while at + sizeof(sw_record) <= size:
-            header = <const sw_record *>&records[at]
-            if header.captured > size - at - sizeof(sw_record):
-                raise ValueError(f"the record at byte {at} is cut")
-            with nogil:
-                self.record(header, <const uint8_t *>(header + 1))
-            at += (sizeof(sw_record) + header.captured + 7) & ~<size_t>7
-        if at < size:
-            raise ValueError(f"the record at byte {at} is cut")
-
-    def message(self, uint64_t connection, uint64_t time_ns, int flow, int opcode,
-                const uint8_t[::1] payload not None):
-        """A whole message whose frames nobody kept (HAR): judged like any other."""
-        cdef MessageEvent event
-        cdef Watched *watched = table_find(&self.table, connection)
-        if watched == NULL:
-            self.unknown_records += 1
-            return
-        digest = hashlib.sha256(payload).digest()
-        event.payload = &payload[0] if payload.shape[0] else NULL
-        event.size = event.length = event.wire_length = payload.shape[0]
-        event.offset = 0
-        event.sha256 = digest
-        event.fragments = 0
-        event.opcode = <uint8_t>opcode
-        event.compressed = event.after_close = False
-        event.valid_utf8 = event.complete = True
-        self.now_ns = watched.seen_ns = time_ns
-        with nogil:
-            self.take_message(watched, direction_of(watched, flow), &event)
 
     # ---------------------------------------------------------------- 1. a record
 
@@ -432,6 +366,76 @@ cdef class Pipeline:
             failure, self.failure = self.failure, None
             raise failure
         return 0
+
+    # ---------------------------------------------------------------- other ways in
+
+    def feed(self, const uint8_t[::1] records not None):
+        """Records as in parser/records.h, one behind the other, each padded to 8 bytes."""
+        cdef size_t at = 0, size = records.shape[0]
+        cdef const sw_record *header
+        while at + sizeof(sw_record) <= size:
+            header = <const sw_record *>&records[at]
+            if header.captured > size - at - sizeof(sw_record):
+                raise ValueError(f"the record at byte {at} is cut")
+            with nogil:
+                self.record(header, <const uint8_t *>(header + 1))
+            at += (sizeof(sw_record) + header.captured + 7) & ~<size_t>7
+        if at < size:
+            raise ValueError(f"the record at byte {at} is cut")
+
+    def message(self, uint64_t connection, uint64_t time_ns, int flow, int opcode,
+                const uint8_t[::1] payload not None):
+        """A whole message whose frames nobody kept (HAR): judged like any other."""
+        cdef MessageEvent event
+        cdef Watched *watched = table_find(&self.table, connection)
+        if watched == NULL:
+            self.unknown_records += 1
+            return
+        digest = hashlib.sha256(payload).digest()
+        event.payload = &payload[0] if payload.shape[0] else NULL
+        event.size = event.length = event.wire_length = payload.shape[0]
+        event.offset = 0
+        event.sha256 = digest
+        event.fragments = 0
+        event.opcode = <uint8_t>opcode
+        event.compressed = event.after_close = False
+        event.valid_utf8 = event.complete = True
+        self.now_ns = watched.seen_ns = time_ns
+        with nogil:
+            self.take_message(watched, direction_of(watched, flow), &event)
+
+    # ---------------------------------------------------------------- made and unmade
+
+    def __cinit__(self, RuleSet rules not None, *args, size_t connections=65_536, **kwargs):
+        self.rules = rules
+        self.scratch = rules.scratch_new()
+        if not table_init(&self.table, connections) or not findings_init(&self.findings):
+            raise MemoryError("the table of connections")
+
+    def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
+                 uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
+                 size_t connections=65_536, process=None, wanted=None,
+                 bytes redaction_key=b"", int64_t clock_offset_ns=0):
+        self.trace = trace
+        self.clock_offset_ns = clock_offset_ns
+        self.limits.head_bytes = head_bytes
+        self.limits.message_bytes = message_bytes
+        self.limits.digest = DIGEST_ALL if trace else DIGEST_NONE
+        self.reporter = Reporter(
+            rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
+            wanted=wanted,
+        )
+
+    def __dealloc__(self):
+        cdef size_t i
+        if self.table.slots != NULL:
+            for i in range(self.table.mask + 1):
+                if self.table.slots[i] != NULL:
+                    self.release_parser(self.table.slots[i])
+            table_free(&self.table)
+        findings_free(&self.findings)
+        if self.scratch != NULL:
+            self.rules.scratch_free(self.scratch)
 
     # ---------------------------------------------------------------- what it is asked
 

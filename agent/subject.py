@@ -1,6 +1,7 @@
 """What an alert says of its connection: who, where, over what."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sockwarden.agent import redact
 from sockwarden.agent.alert import Connection, Process
@@ -9,7 +10,7 @@ from sockwarden.agent.ends import End
 from sockwarden.parser.handshake import Handshake
 
 # enum sw_role and enum sw_source of parser/records.h
-ROLES = {1: "server", 2: "client"}
+ROLES: dict[int, Literal["server", "client"]] = {1: "server", 2: "client"}
 TLS_LIBRARIES = {1: "openssl", 2: "gnutls", 3: "nss"}
 CLIENT = 2
 MAX_TARGET_CHARACTERS = 512
@@ -90,7 +91,7 @@ class Subject:
             conn=self.number,
             client=self.client,
             server=self.server,
-            role=ROLES.get(self.role),  # type: ignore[arg-type]
+            role=ROLES.get(self.role),
             path=self.target,
             origin=self.origin,
             subprotocol=self.subprotocol,
