@@ -2,6 +2,7 @@
 sent and got, byte for byte, and the addresses are theirs.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -26,7 +27,7 @@ from capture import (
     Seen,
     needs_kernel,
 )
-from websockets.sync.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from sockwarden.parser import ConnectionDecoder, Message
 
@@ -78,27 +79,22 @@ def running(*command: str) -> Iterator[tuple[int, int]]:
 
 def talk(port: int, context: ssl.SSLContext | None) -> list[tuple[str, int]]:
     """Several clients take turns; returns their addresses."""
-    scheme = "wss" if context else "ws"
-    with contextlib.ExitStack() as stack:
-        clients: list[ClientConnection] = []
-        for _ in range(CLIENTS):
-            plain = socket.create_connection(("127.0.0.1", port))
-            clients.append(
-                stack.enter_context(
-                    connect(
-                        f"{scheme}://localhost:{port}/chat?token=1",
-                        sock=plain,
-                        ssl=context,
-                        server_hostname="localhost" if context else None,
-                    )
-                )
-            )
+    return asyncio.run(take_turns(port, context))
+
+
+async def take_turns(port: int, context: ssl.SSLContext | None) -> list[tuple[str, int]]:
+    uri = f"{'wss' if context else 'ws'}://localhost:{port}/chat?token=1"
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connect(uri, host="127.0.0.1", ssl=context))
+            for _ in range(CLIENTS)
+        ]
         for message in MESSAGES:
             for client in clients:
-                client.send(message)
+                await client.send(message)
             for client in clients:
-                assert client.recv() == message
-        return [client.socket.getsockname()[:2] for client in clients]
+                assert await client.recv() == message
+        return [client.local_address[:2] for client in clients]
 
 
 def messages_of(seen: Seen) -> tuple[list[bytes], list[bytes]]:
@@ -116,16 +112,20 @@ def messages_of(seen: Seen) -> tuple[list[bytes], list[bytes]]:
     )
 
 
+def told_the_same(theirs: list[Seen], ours: list[Seen]) -> bool:
+    def sizes(seen: list[Seen], *flows: int) -> list[list[int]]:
+        return sorted([sum(map(len, one.streams[flow].values())) for flow in flows] for one in seen)
+
+    return len(theirs) == len(ours) == CLIENTS and sizes(theirs, READ, WRITE) == sizes(
+        ours, WRITE, READ
+    )
+
+
 def check(
     probe: Probe, server: int, port: int, clients: list[tuple[str, int]], source: int
 ) -> None:
     """The server's connections and those of our clients tell the same, with the same addresses."""
-    probe.until(
-        lambda: (
-            sum(s.ends is not None for s in probe.of(SERVER, server)) == CLIENTS
-            and sum(s.ends is not None for s in probe.of(CLIENT)) == CLIENTS
-        )
-    )
+    probe.until(lambda: told_the_same(probe.of(SERVER, server), probe.of(CLIENT)))
     theirs = {seen.remote[1:]: seen for seen in probe.of(SERVER, server)}
     ours = {seen.local[1:]: seen for seen in probe.of(CLIENT)}
     assert set(theirs) == set(ours) == set(clients)
@@ -136,7 +136,8 @@ def check(
         assert there.local == here.remote == (2, "127.0.0.1", port)
         assert there.stream(READ) == here.stream(WRITE)
         assert here.stream(READ) == there.stream(WRITE)
-        assert there.ends == (len(there.stream(READ)), len(there.stream(WRITE)))
+        if there.ends:  # an SSL object ends when Python's garbage is collected
+            assert there.ends == (len(there.stream(READ)), len(there.stream(WRITE)))
         assert messages_of(there) == (expected, expected)
 
 
@@ -157,10 +158,10 @@ def test_python_plain(probe: Probe, script: str) -> None:
         check(probe, process, port, talk(port, None), SOCKET)
 
 
-@pytest.mark.parametrize("script", ["echo_asyncio.py", "echo_threads.py"])
-def test_python_tls(tls_probe: Probe, certificate: Certificate, script: str) -> None:
+# Not with threads: one writes while another reads, which Python's `ssl` does not guard before 3.13.
+def test_python_tls(tls_probe: Probe, certificate: Certificate) -> None:
     files = (certificate.certificate, certificate.key)
-    with running(sys.executable, str(SERVERS / script), *files) as (process, port):
+    with running(sys.executable, str(SERVERS / "echo_asyncio.py"), *files) as (process, port):
         check(tls_probe, process, port, talk(port, certificate.client()), OPENSSL)
 
 
@@ -203,7 +204,7 @@ def test_nginx_before_a_plain_server(
                 proxy.kill()
         # The proxy is a client of the server behind it, and both say so.
         tls_probe.until(
-            lambda: sum(s.ends is not None for s in tls_probe.of(SERVER, upstream)) == CLIENTS
+            lambda: told_the_same(tls_probe.of(SERVER, upstream), tls_probe.of(CLIENT, proxy.pid))
         )
         behind = {seen.remote[1:]: seen for seen in tls_probe.of(SERVER, upstream)}
         before = {seen.local[1:]: seen for seen in tls_probe.of(CLIENT, proxy.pid)}
