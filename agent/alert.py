@@ -82,13 +82,13 @@ class Message(Report, frozen=True, kw_only=True, tag="message", omit_defaults=Tr
 
 
 class Control(Report, frozen=True, kw_only=True, tag="control"):
-    """A ping or pong has no `code`."""
+    """`code` is null where there is none: an empty Close, a ping, a pong."""
 
     conn: int
     dir: DirectionName
     opcode: int
     length: int
-    code: int | msgspec.UnsetType | None = msgspec.UNSET
+    code: int | None = None
 
 
 class Anomaly(Report, frozen=True, kw_only=True, tag="anomaly"):

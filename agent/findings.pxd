@@ -27,6 +27,7 @@ cdef struct Finding:
     uint8_t kind             # FindingKind
     uint8_t direction
     uint8_t opcode           # kind of an anomaly
+    bint has_code
     bint compressed
     bint after_close
     bint has_sha256

@@ -48,6 +48,8 @@ cdef class Pipeline:
     cdef void release_parser(self, Watched *watched) noexcept nogil
     cdef void take_message(self, Watched *watched, Direction direction,
                            const MessageEvent *event) noexcept nogil
+    cdef void tell_message(self, Watched *watched, Direction direction,
+                           const MessageEvent *event) noexcept nogil
     cdef void take_control(self, Watched *watched, Direction direction,
                            const ControlEvent *event) noexcept nogil
     cdef void judge(self, Watched *watched, Direction direction, Facts *facts,

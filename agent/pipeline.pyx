@@ -27,8 +27,8 @@ from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
     Losses, connection_end, connection_feed, connection_free, connection_losses, connection_new)
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, C2S, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly, ControlEvent, Direction, Handler,
-    HandshakeEvent, MessageEvent)
+    ANOMALY_COUNT, BINARY, C2S, CONTINUATION, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly,
+    ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
 from sockwarden.parser.records cimport (
     SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SOCKET, SW_UNIX,
     SW_WRITE, sw_close, sw_open, sw_record)
@@ -177,10 +177,25 @@ cdef class Pipeline:
 
     cdef void take_message(self, Watched *watched, Direction direction,
                            const MessageEvent *event) noexcept nogil:
-        cdef Finding *finding
         cdef Facts facts
         if watched.hidden:
             return
+        facts.opcode = event.opcode
+        if event.opcode == CONTINUATION:  # of nothing: no message, but judged
+            facts.opcode = BINARY
+        else:
+            self.tell_message(watched, direction, event)
+        facts.length = event.length
+        facts.wire_length = event.wire_length
+        facts.fragments = event.fragments
+        facts.compressed = event.compressed
+        facts.after_close = event.after_close
+        facts.complete = event.complete
+        self.judge(watched, direction, &facts, event.payload, event.size)
+
+    cdef void tell_message(self, Watched *watched, Direction direction,
+                           const MessageEvent *event) noexcept nogil:
+        cdef Finding *finding
         self.messages += 1
         self.message_bytes += event.length
         if self.trace:
@@ -194,14 +209,6 @@ cdef class Pipeline:
             finding.has_sha256 = event.sha256 != NULL
             if finding.has_sha256:
                 memcpy(finding.sha256, event.sha256, 32)
-        facts.opcode = event.opcode
-        facts.length = event.length
-        facts.wire_length = event.wire_length
-        facts.fragments = event.fragments
-        facts.compressed = event.compressed
-        facts.after_close = event.after_close
-        facts.complete = event.complete
-        self.judge(watched, direction, &facts, event.payload, event.size)
 
     cdef void take_control(self, Watched *watched, Direction direction,
                            const ControlEvent *event) noexcept nogil:
@@ -215,6 +222,7 @@ cdef class Pipeline:
             finding.opcode = event.opcode
             finding.length = event.length
             finding.code = event.code
+            finding.has_code = event.has_code
         facts.opcode = event.opcode
         facts.length = facts.wire_length = event.length
         facts.fragments = 1
@@ -352,7 +360,7 @@ cdef class Pipeline:
             )
         elif found.kind == FOUND_CONTROL:
             self.reporter.control(found.connection, found.direction, found.opcode, found.length,
-                                  found.code)
+                                  found.code if found.has_code else None)
         else:
             self.reporter.forget(found.connection)
 

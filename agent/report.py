@@ -177,7 +177,7 @@ def _message(report: Message) -> Text:
 
 
 def _control(report: Control) -> Text:
-    code = "" if report.code in (None, msgspec.UNSET) else f"code {report.code}, "
+    code = "" if report.code is None else f"code {report.code}, "
     kind = _OPCODES.get(report.opcode, str(report.opcode))
     return _row(report.conn, report.dir, kind, f"{code}{report.length} bytes", "dim")
 

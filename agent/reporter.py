@@ -6,8 +6,6 @@ finding.  Everything here is bounded by what the pipeline lets through.
 
 from collections.abc import Callable
 
-from msgspec import UNSET
-
 from sockwarden.agent import redact
 from sockwarden.agent.alert import (
     Alert,
@@ -30,7 +28,6 @@ from sockwarden.parser.events import ANOMALY_KINDS
 from sockwarden.parser.handshake import Handshake
 
 DIRECTIONS: tuple[DirectionName, DirectionName] = ("c2s", "s2c")
-CLOSE = 8
 
 
 class Reporter:
@@ -122,7 +119,9 @@ class Reporter:
             )
         )
 
-    def control(self, connection: int, direction: int, opcode: int, length: int, code: int) -> None:
+    def control(
+        self, connection: int, direction: int, opcode: int, length: int, code: int | None
+    ) -> None:
         subject = self._introduce(self._subjects[connection])
         self._sink.control(
             Control(
@@ -130,7 +129,7 @@ class Reporter:
                 dir=DIRECTIONS[direction],
                 opcode=opcode,
                 length=length,
-                code=(code or None) if opcode == CLOSE else UNSET,
+                code=code,
             )
         )
 

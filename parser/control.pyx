@@ -17,8 +17,12 @@ from sockwarden.parser.utf8 cimport Utf8, utf8_feed
 from sockwarden.parser.workspace cimport Workspace
 
 
+cdef inline bint has_code(const Control *self) noexcept nogil:
+    return self.opcode == CLOSE and self.size >= 2
+
+
 cdef inline uint16_t code_of(const Control *self) noexcept nogil:
-    if self.opcode != CLOSE or self.size < 2:
+    if not has_code(self):
         return 0
     return <uint16_t>(self.payload[0] << 8 | self.payload[1])
 
@@ -83,6 +87,7 @@ cdef void control_end(Control *self, const Header *header, const Handler *handle
     event.length = header.length
     event.offset = header.offset
     event.code = code_of(self)
+    event.has_code = has_code(self)
     event.opcode = self.opcode
     event.after_close = self.closed
     if self.opcode == CLOSE:

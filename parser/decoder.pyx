@@ -14,8 +14,8 @@ from sockwarden.parser.connection cimport (
     Connection, Losses, connection_end, connection_feed, connection_free, connection_losses,
     connection_memory, connection_new)
 from sockwarden.parser.events cimport (
-    C2S, DIGEST_CUT, S2C, Anomaly as Kind, ControlEvent, Deflate, Direction, Handler,
-    HandshakeEvent, Limits, MessageEvent)
+    C2S, CONTINUATION, DIGEST_CUT, S2C, Anomaly as Kind, ControlEvent, Deflate, Direction,
+    Handler, HandshakeEvent, Limits, MessageEvent)
 from sockwarden.parser.frames cimport (
     Frames, frames_close, frames_end, frames_feed, frames_gap, frames_open)
 
@@ -157,6 +157,8 @@ cdef void on_handshake(void *user, const HandshakeEvent *event) noexcept with gi
 
 cdef void on_message(void *user, Direction direction, const MessageEvent *event) noexcept with gil:
     cdef Collector self = <Collector><PyObject *>user
+    if event.opcode == CONTINUATION:
+        return
     try:
         self.events.append(message_of(direction, event))
     except Exception as error:
@@ -171,7 +173,7 @@ cdef void on_control(void *user, Direction direction, const ControlEvent *event)
         control.dir = NAMES[<int>direction]
         control.opcode = event.opcode
         control.length = event.length
-        control.code = event.code if event.opcode == 8 and event.size >= 2 else None
+        control.code = event.code if event.has_code else None
         control.after_close = event.after_close
         control.payload = copied(event.payload, event.size)
         control.offset = event.offset

@@ -72,7 +72,7 @@ cdef struct MessageEvent:
     uint64_t offset          # of its first frame in its direction's WebSocket stream
     const uint8_t *sha256    # 32 bytes of the whole payload; NULL: not asked for, or bytes missing
     uint32_t fragments       # data frames, 1: not fragmented
-    uint8_t opcode           # TEXT or BINARY
+    uint8_t opcode           # TEXT, BINARY; CONTINUATION: a frame that continued nothing
     bint compressed
     bint after_close
     bint valid_utf8          # true for BINARY
@@ -84,7 +84,8 @@ cdef struct ControlEvent:
     size_t size              # 0..125, or cut there
     uint64_t length
     uint64_t offset          # of its frame
-    uint16_t code            # CLOSE: status code, 0: none (RFC 6455 7.1.5)
+    uint16_t code            # CLOSE: status code (RFC 6455 7.1.5)
+    bint has_code            # CLOSE with two octets or more
     uint8_t opcode           # CLOSE, PING, PONG
     bint after_close
 

@@ -12,8 +12,8 @@ How parsing goes on (an endpoint fails the connection at each of these):
     rsv_bits                 as if the bits were not set                         5.2
     control_fragmented       as if FIN were set                                  5.5
     control_too_long         the first 125 octets are told, the rest skipped     5.5
-    unexpected_continuation  begins a message of its own                         5.4
-    expected_continuation    the open message ends unfinished, the new begins    5.4
+    unexpected_continuation  it is told by itself, and is no message             5.4
+    expected_continuation    the open message is dropped, the new begins         5.4
     unmasked_client          the payload is taken as it is                       5.1
     masked_server            it is unmasked                                      5.1
     length_not_minimal       the length counts                                   5.2
@@ -154,8 +154,6 @@ cdef void judge_first(Frames *self, Workspace *space, uint8_t first) noexcept no
         tell(self, UNEXPECTED_CONTINUATION, offset)
     elif opcode in (TEXT, BINARY) and self.messages.open:
         tell(self, EXPECTED_CONTINUATION, offset)
-        if not self.messages.missing:
-            tell(self, TRUNCATED, offset)
         messages_abandon(&self.messages, space)
     if self.control.closed and not self.close_reported and is_known(opcode):
         self.close_reported = True

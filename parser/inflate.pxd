@@ -10,7 +10,8 @@ from sockwarden.parser.workspace cimport Workspace, z_stream
 cdef struct Inflater:
     z_stream *zlib
     Deflate parameters
-    bint broken  # the context is not what the sender's is: nothing can be told any more
+    uint8_t final   # what was inflated last ends with a final block (BFINAL)
+    uint8_t broken  # the context is not what the sender's is: nothing can be told any more
 
 
 cdef enum InflateState:

@@ -74,8 +74,9 @@ cdef InflateState inflater_step(Inflater *self, const uint8_t **data, size_t *si
         data[0] += given - zlib.avail_in
         size[0] -= given - zlib.avail_in
         made[0] = room - zlib.avail_out
-        if result == Z_STREAM_END:
-            # RFC 7692 7.2.3.4: a block with BFINAL set; more blocks follow, and the window
+        self.final = result == Z_STREAM_END
+        if self.final:
+            # RFC 7692 7.2.3.4: a block with BFINAL set; more blocks may follow, and the window
             # goes on, so not inflateReset.
             if inflateResetKeep(zlib) != Z_OK:
                 return INFLATE_BAD

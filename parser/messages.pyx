@@ -18,7 +18,7 @@ from sockwarden.parser.buffer cimport LEAST_ROOM, buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
-    BINARY, CONTINUATION, DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
+    CONTINUATION, DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
     Anomaly, Direction, MessageEvent)
 from sockwarden.parser.header cimport OPCODE, Header
 from sockwarden.parser.inflate cimport (
@@ -45,9 +45,7 @@ cdef void begin_message(Messages *self, Workspace *space, const Header *header,
                         bint compressed) noexcept nogil:
     cdef uint8_t opcode = header.first & OPCODE
     self.open = True
-    # A continuation of nothing (section 5.4): no peer goes on there.  Its octets are
-    # looked at as a message of their own, of no known kind.
-    self.opcode = BINARY if opcode == CONTINUATION else opcode
+    self.opcode = opcode
     self.compressed = compressed
     self.offset = header.offset
     self.length = self.wire_length = self.fragments = 0
@@ -195,12 +193,15 @@ cdef void messages_end(Messages *self, Workspace *space, bint fin, uint64_t end,
                        bint after_close) noexcept nogil:
     cdef MessageEvent event
     cdef uint8_t digest[SHA256_BYTES]
-    if not fin:
+    # Section 5.4: a continuation of nothing ends with its frame.  It is no message, but
+    # what it carries is told.
+    if not fin and self.opcode != CONTINUATION:
         return
     if self.compressed and not self.withheld:
         # A message without any octet is no deflate block (RFC 7692 7.2.3.6 sends 0x00);
-        # it is taken as empty, and the context is left alone.
-        if self.wire_length:
+        # it is taken as empty, and the context is left alone.  Behind a final block without
+        # the 0x00 of 7.2.3.4 the tail would begin a block that the sender knows nothing of.
+        if self.wire_length and not self.inflater.final:
             take_packed(self, space, TAIL, 4)
         if not self.withheld:
             inflater_end(&self.inflater, space, True)

@@ -140,7 +140,7 @@ def test_a_message_in_pieces_and_a_control_frame_between(rules, sink):
     assert kinds == [("Control", PING, 1), ("Message", TEXT, 3), ("Control", CLOSE, 2)]
     assert sink.of(Message)[0].fragments == 2
     assert sink.of(Control)[1].code == 1000
-    assert sink.of(Control)[0].code is msgspec.UNSET
+    assert sink.of(Control)[0].code is None
 
 
 def test_an_anomaly_is_reported_with_its_octet(rules, sink):
@@ -149,6 +149,17 @@ def test_an_anomaly_is_reported_with_its_octet(rules, sink):
     way.feed(greet(talk) + talk.c2s(frame(TEXT, b"hi")))
     way.deliver()
     assert sink.of(Anomaly) == [Anomaly(conn=1, dir="c2s", kind="unmasked_client", offset=1)]
+
+
+def test_a_continuation_of_nothing_is_judged_but_no_message(rules, sink):
+    talk = Conversation(1)
+    way = pipeline(rules, sink)
+    way.feed(greet(talk) + talk.c2s(frame(0, INJECTION, mask=MASK)))
+    way.deliver()
+    assert sink.of(Message) == []
+    assert [report.kind for report in sink.of(Anomaly)] == ["unexpected_continuation"]
+    assert "injection" in {report.category for report in sink.of(Alert)}
+    assert way.counters["messages"] == 0
 
 
 def test_two_ends_on_one_host_are_one_connection(rules, sink):

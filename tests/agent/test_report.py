@@ -126,11 +126,11 @@ def test_only_selects_types_and_alerts_still_count() -> None:
         ),
         (
             Control(conn=1, dir="s2c", opcode=9, length=0),
-            '{"type":"control","conn":1,"dir":"s2c","opcode":9,"length":0}',
+            '{"type":"control","conn":1,"dir":"s2c","opcode":9,"length":0,"code":null}',
         ),
         (
-            Control(conn=1, dir="s2c", opcode=8, length=0, code=None),
-            '{"type":"control","conn":1,"dir":"s2c","opcode":8,"length":0,"code":null}',
+            Control(conn=1, dir="s2c", opcode=8, length=2, code=0),
+            '{"type":"control","conn":1,"dir":"s2c","opcode":8,"length":2,"code":0}',
         ),
     ],
 )

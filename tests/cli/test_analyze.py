@@ -85,7 +85,7 @@ def test_lines_in_the_order_seen(quiet: Path) -> None:
         '{"type":"message","conn":1,"dir":"c2s","opcode":1,"length":5,"sha256":'
         '"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",'
         '"compressed":false,"fragments":1}',
-        '{"type":"control","conn":1,"dir":"c2s","opcode":9,"length":0}',
+        '{"type":"control","conn":1,"dir":"c2s","opcode":9,"length":0,"code":null}',
         '{"type":"control","conn":1,"dir":"c2s","opcode":8,"length":2,"code":1000}',
         '{"type":"message","conn":1,"dir":"s2c","opcode":2,"length":3,"sha256":'
         '"ae4b3280e56e2faf83f414a6e3dabe9d5fbe18976544c05fed121accb85b53fc",'

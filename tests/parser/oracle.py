@@ -29,6 +29,7 @@ class Context:
     def __init__(self, takeover):
         self.takeover = takeover
         self.broken = False
+        self.final = False  # what came last ended with a final block
         self.reset()
 
     def reset(self):
@@ -42,7 +43,8 @@ class Context:
             clear += some
             self.window = (self.window + some)[-32768:]
             packed = self.zlib.unused_data
-            if self.zlib.eof:  # a final block: the window goes on behind it
+            self.final = self.zlib.eof
+            if self.final:  # a final block: the window goes on behind it
                 self.zlib = zlib.decompressobj(-15, zdict=self.window)
         return clear
 
@@ -78,7 +80,7 @@ class Text:
 
 class Message:
     def __init__(self, opcode, compressed, offset):
-        self.opcode = opcode or 2
+        self.opcode = opcode
         self.compressed = compressed
         self.offset = offset
         self.payload = bytearray()
@@ -176,7 +178,6 @@ class Oracle:
             self.tell("unexpected_continuation", start)
         if opcode in (1, 2) and self.message:
             self.tell("expected_continuation", start)
-            self.tell_truncated(start)
             self.drop_message()
         if opcode in (0, 1, 2) and self.closed and not self.close_told:
             self.close_told = True
@@ -257,7 +258,9 @@ class Oracle:
                 self.inflate(bytes([octet]), start)
             else:
                 self.take(bytes([octet]), offset)
-        if fin:
+        if message.opcode == 0:  # it continues nothing
+            self.message = None
+        elif fin:
             self.finish(start)
 
     def break_context(self):
@@ -287,7 +290,7 @@ class Oracle:
 
     def finish(self, start):
         message = self.message
-        if message.compressed and message.wire:
+        if message.compressed and message.wire and not self.context.final:
             self.inflate(b"\x00\x00\xff\xff", start)
         if not message.withheld:
             if message.valid and not message.missing and message.text.pending:
