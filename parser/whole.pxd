@@ -30,11 +30,9 @@ cdef inline bint is_text(const Messages *self, const uint8_t *data, size_t size,
     return False
 
 
-# Longer ones are joined (masked: unmasked in pieces), cut or hashed.
+# Longer ones are joined (masked: unmasked in pieces) or cut.
 cdef inline size_t most_bytes(const Messages *self) noexcept nogil:
     cdef uint64_t most = self.limits.message_bytes
-    if self.limits.digest == DIGEST_ALL:
-        return 0
     return <size_t>min(most, <uint64_t>SW_SCRATCH_BYTES) if self.direction == C2S else most
 
 
@@ -50,6 +48,8 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
     cdef bint ascii_only
     cdef Header header
     cdef MessageEvent event
+    if self.limits.digest == DIGEST_ALL:  # each is hashed, the empty one too
+        return 0
     memset(&event, 0, sizeof(MessageEvent))
     event.fragments = 1
     event.after_close = after_close
