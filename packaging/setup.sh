@@ -145,6 +145,20 @@ install_node_library() {
     fi
 }
 
+# For the tests, beside the system: installed, it would begin to serve on port 80.
+unpack_nginx() {
+    [ "$profile" = test ] && [ ! -x /usr/sbin/nginx ] && [ ! -x build/nginx/usr/sbin/nginx ] ||
+        return 0
+    rm -rf build/nginx && mkdir -p build/nginx
+    if run "unpacking nginx into build/nginx" bash -c "cd build/nginx &&
+        { apt-get -q download nginx || { apt-get -q update && apt-get -q download nginx; }; } &&
+        dpkg-deb -x nginx_*.deb . && ./usr/sbin/nginx -v"; then
+        return 0
+    fi
+    rm -rf build/nginx
+    say "  nginx could not be had: its tests are left out (see $log)"
+}
+
 # mount_where_missing TYPE MAGIC FOLDER LOSS
 mount_where_missing() {
     [ "$(stat -f -c %T "$3" 2>/dev/null)" != "$2" ] || return 0
@@ -177,5 +191,6 @@ install_packages
 make_venv
 install_package
 install_node_library
+unpack_nginx
 mount_file_systems
 say "set-up is complete"

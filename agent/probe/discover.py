@@ -1,10 +1,12 @@
 """Finds TLS libraries in running processes, and has them attached once a file.
 
-More often than once a second each process is asked for one line, /proc/PID/stat.  Only when its
-size in memory changed (something was mapped, or another program executed) is the list of its
-mappings read; only a file that was never seen is opened, and an unprivileged process looks for
-the functions in it (agent/probe/elf_reader.py).  Any executable mapping may hold a library:
-static copies are found like shared ones, the likely names are only looked at first.
+The kernel tells when a process maps a file that was never seen (agent/probe/new_mappings.py):
+that process is looked at then.  For what is not told, each process is asked for one line,
+/proc/PID/stat, more often than once a second.  Only when its size in memory changed (something
+was mapped, or another program executed) is the list of its mappings read; only a file that was
+never seen is opened, and an unprivileged process looks for the functions in it
+(agent/probe/elf_reader.py).  Any executable mapping may hold a library: static copies are found
+like shared ones, the likely names are only looked at first.
 
 What is attached is an inode, whatever its names: containers of one image share one
 attachment, an upgraded library is a new file beside the old one.  It is detached a moment
@@ -17,7 +19,7 @@ be watched is counted.  Nothing here raises for what a process does.
 import heapq
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from time import monotonic_ns
 from typing import Final, Protocol
@@ -26,6 +28,7 @@ from sockwarden.agent.probe import procfs, tls
 from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.elf_reader import Answer, Found
 from sockwarden.agent.probe.mapped_file import Identity, Mounts, UnreadableError, open_mapped
+from sockwarden.agent.probe.new_mappings import NewMapping
 from sockwarden.agent.probe.procfs import ProcessDirectory
 
 LOOK_EVERY_NS: Final = 700_000_000
@@ -92,12 +95,18 @@ class _Attached:
 
 
 class Discovery:
-    """Call `run_pass` every quarter of a second, from one thread; `close` detaches all."""
+    """Call `run_pass` every quarter of a second and `attend` in between, from one thread; `close`
+    detaches all.
+
+    Args:
+        told: what was mapped since it was asked, or within so many seconds.
+    """
 
     def __init__(
         self,
         reader: Reader,
         attach: Attach,
+        told: Callable[[float], Iterable[NewMapping]] = lambda _seconds: (),
         *,
         now_ns: Callable[[], int] = monotonic_ns,
         detach_after_ns: int = DETACH_AFTER_NS,
@@ -115,12 +124,13 @@ class Discovery:
             0,
         )
         self.impairment: str | None = None
-        self._reader, self._attach = reader, attach
+        self._reader, self._attach, self._told = reader, attach, told
         self._now_ns, self._detach_after_ns = now_ns, detach_after_ns
         self._processes: dict[int, _Process] = {}
         self._kernel_threads: set[int] = set()
         self._files: dict[Key, _File] = {}
         self._unused: dict[Key, None] = {}
+        self._unmatched: set[Key] = set()
         self._attached: dict[Identity, _Attached] = {}
         self._queue: list[tuple[int, int, Key]] = []
         self._queued: set[Key] = set()
@@ -143,11 +153,30 @@ class Discovery:
             self.counters["discovery_passes_cut"] += 1
         self._detach_unused()
 
+    def attend(self, seconds: float) -> None:
+        """Waits for a process to map a file that is not known, and looks at it at once."""
+        deadline = self._now_ns() + PASS_LIMIT_NS
+        self._hear(seconds)
+        self._examine_files(deadline)
+
     def close(self) -> None:
         for attached in self._attached.values():
             for attachment in attached.attachments:
                 attachment.close()
         self._attached.clear()
+
+    def _hear(self, seconds: float) -> None:
+        for mapping in dict.fromkeys(self._told(seconds)):
+            key = (mapping.device, mapping.inode)
+            if key in self._files or key in self._unmatched:
+                continue
+            process = self._processes.get(mapping.pid)
+            if process:
+                process.mapped_bytes = -1
+            self._look_at(mapping.pid)
+            if key not in self._files and len(self._unmatched) < MAX_FILES:
+                # Gone already, or its device has another name in maps: left to the passes.
+                self._unmatched.add(key)
 
     def _look_at_processes(self, alive: set[int], deadline: int) -> bool:
         now = self._now_ns()
@@ -242,9 +271,12 @@ class Discovery:
             heapq.heappush(self._queue, (rank, next(self._order), key))
 
     def _examine_files(self, deadline: int) -> bool:
+        if not self._queue:
+            return True
         mounts = Mounts()
         again: list[tuple[int, int, Key]] = []
         while self._queue and self._now_ns() <= deadline:
+            self._hear(0)
             entry = heapq.heappop(self._queue)
             key = entry[2]
             file = self._files.get(key)

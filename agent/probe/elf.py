@@ -13,12 +13,11 @@ import os
 import platform
 import struct
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section
 
 MAX_SECTIONS: Final = 4_096
 MAX_SEGMENTS: Final = 256
@@ -29,6 +28,10 @@ MAX_PLACES: Final = 4_096  # of one name in a string table
 MACHINES: Final = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
 
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
+# sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign,
+# sh_entsize
+_SECTION: Final = struct.Struct("<IIQQQQIIQQ")
+_SHT_SYMTAB, _SHT_DYNSYM = 2, 11
 _STT_FUNC: Final = 2
 _SHN_UNDEF: Final = 0
 _PF_X: Final = 1
@@ -36,6 +39,13 @@ _PF_X: Final = 1
 
 class UnfitFileError(Exception):
     """The file is no executable of this machine, or its tables are not to be trusted."""
+
+
+class _Section(NamedTuple):
+    kind: int
+    offset: int
+    size_bytes: int
+    link: int
 
 
 class _Segment:
@@ -88,7 +98,7 @@ def _function_offsets(stream: BinaryIO, symbols: Sequence[str]) -> dict[str, int
         raise UnfitFileError("big-endian")
     segments = list(_executable_segments(elf, size_bytes))
     found: dict[str, int] = {}
-    for kind in ("SHT_DYNSYM", "SHT_SYMTAB"):
+    for kind in (_SHT_DYNSYM, _SHT_SYMTAB):
         missing = [symbol for symbol in symbols if symbol not in found]
         for symbol, address in _addresses(elf, stream, kind, missing):
             for segment in segments:
@@ -109,16 +119,17 @@ def _executable_segments(elf: ELFFile, size_bytes: int) -> Iterator[_Segment]:
 
 
 def _addresses(
-    elf: ELFFile, stream: BinaryIO, kind: str, symbols: Sequence[str]
+    elf: ELFFile, stream: BinaryIO, kind: int, symbols: Sequence[str]
 ) -> Iterator[tuple[str, int]]:
     """Scans a symbol table for the places of the names in its string table.
 
     Going the other way, from each symbol to its name, takes seconds in Node.js.
     """
-    table = _section(elf, kind)
-    if table is None or not symbols:
+    sections = _sections(elf, stream) if symbols else []
+    table = next((section for section in sections if section.kind == kind), None)
+    if table is None:
         return
-    strings = _contents(stream, elf.get_section(table["sh_link"]), MAX_STRINGS_BYTES)
+    strings = _contents(stream, sections[table.link], MAX_STRINGS_BYTES)
     names: dict[int, str] = {}
     for symbol in symbols:
         names.update((place, symbol) for place in _places(strings, symbol.encode() + b"\0"))
@@ -131,17 +142,26 @@ def _addresses(
             yield names[name], address
 
 
-def _section(elf: ELFFile, kind: str) -> Section | None:
+def _sections(elf: ELFFile, stream: BinaryIO) -> list[_Section]:
+    """Headers alone: pyelftools reads hash tables with a section, 50 ms in Node.js, which a
+    server that starts at the same time does not wait for."""
     if elf.num_sections() > MAX_SECTIONS:
         raise UnfitFileError(f"more than {MAX_SECTIONS} sections")
-    return next(elf.iter_sections(kind), None)
+    if elf["e_shentsize"] != _SECTION.size:
+        raise UnfitFileError(f"section headers of {elf['e_shentsize']} bytes")
+    stream.seek(elf["e_shoff"])
+    headers = stream.read(elf.num_sections() * _SECTION.size)
+    return [
+        _Section(kind, offset, size_bytes, link)
+        for _, kind, _, _, offset, size_bytes, link, _, _, _ in _SECTION.iter_unpack(headers)
+    ]
 
 
-def _contents(stream: BinaryIO, section: Section, limit_bytes: int) -> bytes:
-    if section["sh_size"] > limit_bytes:
+def _contents(stream: BinaryIO, section: _Section, limit_bytes: int) -> bytes:
+    if section.size_bytes > limit_bytes:
         raise UnfitFileError(f"a table above {limit_bytes >> 20} MiB")
-    stream.seek(section["sh_offset"])
-    return stream.read(section["sh_size"])
+    stream.seek(section.offset)
+    return stream.read(section.size_bytes)
 
 
 def _places(strings: bytes, name: bytes) -> Iterator[int]:

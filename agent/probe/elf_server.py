@@ -4,7 +4,8 @@ The server is nobody, without capabilities, under seccomp; it never looks into a
 reader that it forks tightens the filter to reading one descriptor and answering once.  So what
 a file does to its reader ends with that file: no later answer comes from a process that an
 earlier file could have taken over.  A fork costs 3 ms, where a new interpreter for each file
-would cost 80.
+would cost 80.  It has the priority of any process: a server that has just been started listens
+tens of milliseconds later, and is to be watched by then.
 
 A reader is bounded in memory, CPU time and wall time, and the kernel ends it when it exceeds
 one; its reply socket then closes without an answer.
@@ -38,7 +39,6 @@ READER_MEMORY_BYTES: Final = 512 << 20
 READER_CPU_SECONDS: Final = 3
 READER_WALL_SECONDS: Final = 5
 MAX_REASON_LENGTH: Final = 200
-NICENESS: Final = 10  # the watched programs come first
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # pyelftools builds its parsers on first use: before the filter.
     with Path("/proc/self/exe").open("rb") as own:
         elf.function_offsets(own, ("main",))
-    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     privileges.close_all_but((control.fileno(),))
     status = privileges.open_status()

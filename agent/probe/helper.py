@@ -31,6 +31,7 @@ from sockwarden.agent.probe import protocol, tls
 from sockwarden.agent.probe.discover import Attachment, Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader, ElfReaderError
 from sockwarden.agent.probe.naming import Namer
+from sockwarden.agent.probe.new_mappings import NewMappings
 from sockwarden.agent.probe.protocol import FromAgent
 from sockwarden.agent.probe.worker import HostileError, Worker
 from sockwarden.daemon import notify
@@ -39,6 +40,7 @@ from sockwarden.daemon.journal import Event, say
 SECOND_NS: Final = 1_000_000_000
 TICK_SECONDS: Final = 0.25
 THROTTLED_TICK_SECONDS: Final = 0.02
+BURST_SECONDS: Final = 0.005
 STOP_LIMIT_NS: Final = 10 * SECOND_NS
 GONE_LIMIT_NS: Final = 5 * SECOND_NS
 FIRST_RESTART_NS: Final = SECOND_NS // 4
@@ -99,15 +101,22 @@ class DiscoveryThread(threading.Thread):
                 self.discovery.run_pass()
                 self.passed_ns = monotonic_ns()
                 self.caught_up = self.caught_up or not self.discovery.backlog
-                self._ending.wait(
-                    THROTTLED_TICK_SECONDS if self.discovery.backlog else TICK_SECONDS
-                )
+                self._attend()
         except ElfReaderError as error:
             self.failed = f"TLS is not watched: {error}"
             _log.error("%s", self.failed)
         except Exception:
             self.failed = "TLS libraries are not looked for any more; see the log"
             _log.exception("discovery ended")
+
+    def _attend(self) -> None:
+        """Until the next pass is due.  What is told is told in bursts: they are awaited."""
+        due_ns = self.passed_ns + int(TICK_SECONDS * SECOND_NS)
+        while not self._ending.wait(BURST_SECONDS) and not self.discovery.backlog:
+            left_ns = due_ns - monotonic_ns()
+            if left_ns <= 0:
+                return
+            self.discovery.attend(left_ns / SECOND_NS)
 
     def stop(self) -> None:
         self._ending.set()
@@ -146,6 +155,7 @@ class Helper:
         self._namer = Namer()
         self._reader = ElfReader()
         self._discovery: DiscoveryThread | None = None
+        self._new_mappings: NewMappings | None = None
         self._worker: Worker | None = None
         self._selector = selectors.DefaultSelector()
         self._counters = {"agent_restarts": 0, "agent_down_ms": 0, "agent_requests_refused": 0}
@@ -161,7 +171,8 @@ class Helper:
     def run(self) -> int:
         """Returns the exit status; must be called in the main thread, once."""
         if self._probe.watches_tls:
-            discovery = Discovery(self._reader, self._probe.attach_library)
+            self._new_mappings = NewMappings()
+            discovery = Discovery(self._reader, self._probe.attach_library, self._new_mappings.wait)
             self._discovery = DiscoveryThread(discovery)
             self._discovery.start()
         self._probe.leave_out(os.getpid())
@@ -174,6 +185,8 @@ class Helper:
                 self._end_worker()
                 if self._discovery:
                     self._discovery.stop()
+                if self._new_mappings:
+                    self._new_mappings.close()
                 self._reader.close()
                 self._probe.close()
                 os.close(self._stderr)

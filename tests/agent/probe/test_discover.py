@@ -17,6 +17,7 @@ from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader
 from sockwarden.agent.probe.mapped_file import Mounts, UnreadableError, open_mapped
+from sockwarden.agent.probe.new_mappings import NewMapping
 from sockwarden.agent.probe.procfs import ProcessDirectory
 
 LIBSSL = next(Path("/usr/lib").glob("*/libssl.so.3"), None)
@@ -171,6 +172,28 @@ def test_a_library_that_is_loaded_late(
     second.end()
     pass_until(discovery, lambda: not attachments.now)
     assert discovery.counters["tls_files_attached"] == 0
+
+
+def test_what_the_kernel_tells_is_looked_at_without_a_pass(
+    reader: ElfReader, attachments: Attachments, program: Callable[[], Program], libssl: Path
+) -> None:
+    told: list[NewMapping] = []
+
+    def wait(_seconds: float) -> list[NewMapping]:
+        now, told[:] = list(told), []
+        return now
+
+    discovery = Discovery(reader, attachments.attach, wait)
+    running = program()
+    pass_until(discovery, lambda: discovery.backlog == 0)
+    running.load(libssl)
+    inode = libssl.stat().st_ino
+    with ProcessDirectory(running.pid) as directory:
+        device = next(m.device for m in directory.executable_mappings() if m.inode == inode)
+    told += [NewMapping(running.pid, device, inode), NewMapping(2**22 + 1, device, inode + 1)]
+    discovery.attend(0)
+    assert attachments.now == [inode]
+    discovery.close()
 
 
 def test_a_hashed_bundle_and_a_deleted_file(
