@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sockwarden.agent import redact
@@ -24,6 +24,18 @@ def luhn_card(chance: random.Random) -> str:
         if total % 10 == 0:
             return "".join(map(str, [*digits, check]))
     raise AssertionError
+
+
+def looks_random(text: str) -> bool:
+    """Well above the share of changes between small letters, capitals and digits that words
+    have; a capital before a small letter is none."""
+    changes = sum(
+        (one.islower() and (other.isupper() or other.isdigit()))
+        or (one.isupper() and other.isdigit())
+        or (one.isdigit() and other.isalpha())
+        for one, other in zip(text, text[1:], strict=False)
+    )
+    return changes >= max(3, 0.2 * len(text))
 
 
 def token(chance: random.Random, size: int) -> str:
@@ -98,7 +110,10 @@ def test_no_run_of_a_planted_secret_survives(
 @given(kind=st.sampled_from(["jwt", "token", "base64", "private key", "card"]), data=st.data())
 def test_secret_cut_by_the_end_of_the_capture_is_masked(kind: str, data: st.DataObject) -> None:
     text, value = planted(kind, random.Random(data.draw(st.integers(0, 1 << 40))))
-    payload = text[: data.draw(st.integers(text.index(value[:8]) + 16, len(text)))].encode()
+    start = text.index(value[:8])
+    payload = text[: data.draw(st.integers(start + 16, len(text)))].encode()
+    # What happens to look like a word is not recognised, as the module says.
+    assume(kind == "card" or looks_random(value[: len(payload) - start]))
     shown = redact.evidence(payload, 0, 10, secret=False, key=KEY)
     for at in range(len(value) - 16):
         assert value[at : at + 16] not in shown
