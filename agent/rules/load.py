@@ -6,13 +6,13 @@ may also have a file of its own.  All problems of all files are raised at once.
 Keys that only Sockwarden knows, and other Sigma tools ignore:
 
     ws        direction, opcode, target: which messages a rule is for
-    verify    luhn, or entropy with its bits a character: a second look at each match
+    verify    a second look at each match: luhn, entropy with its bits a character, or text with
+              the bytes of text that a match is to stand in: binary data matches by chance
     tests     match, no_match: events that show what the rule does
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -27,6 +27,7 @@ from sockwarden.agent.rules.document import Complaints, Map, Value, read_documen
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.examples import read_examples
 from sockwarden.agent.rules.fields import DIRECTIONS, MESSAGE, OPCODES, Kind
+from sockwarden.agent.rules.link import clashes, link, without
 from sockwarden.agent.rules.model import (
     AnyRule,
     Condition,
@@ -54,24 +55,37 @@ _IGNORED = ("modified", "related", "license", "taxonomy", "scope", "fields")
 _CATEGORY_TAG = "sockwarden."
 
 
-def load_rules(paths: Iterable[Path] | None = None, *, strict: bool = True) -> RuleSet:
+def load_rules(
+    paths: Iterable[Path] | None = None,
+    *,
+    extra: Iterable[Path] = (),
+    disabled: Collection[str] = (),
+    strict: bool = True,
+) -> RuleSet:
     """Compiles the rules in `paths`, files or folders of `.yml`; None: those that ship.
 
-    Strict: a rule without a match and a no_match test is a problem.  Raises InvalidRulesError with
-    every problem, RuleError where there is no rule at all.
+    `extra` is read on top of them.  `disabled` are names or ids of rules to leave out, and what
+    counts them goes too.  Strict: a rule without a match and a no_match test is a problem.
+    Raises InvalidRulesError with every problem, RuleError where there is no rule at all or
+    none of a disabled name.
     """
     if paths is None:
         files = _files(resources.files("sockwarden.agent.rules") / "default", "default")
     else:
         files = [file for path in paths for file in _files(path, str(path))]
+    # Absolute: no folder of theirs has the name of the shipped one.
+    files += [file for path in extra for file in _files(path, str(path.absolute()))]
     if not files:
         raise RuleError("no rule files (.yml) in the given paths")
     if len(files) > FILES_MAX:
         raise RuleError(f"{len(files)} rule files; at most {FILES_MAX} are read")
-    return load_texts({name: file.read_bytes() for name, file in files}, strict=strict)
+    texts = {name: file.read_bytes() for name, file in files}
+    return load_texts(texts, disabled=disabled, strict=strict)
 
 
-def load_texts(texts: Mapping[str, bytes], *, strict: bool = True) -> RuleSet:
+def load_texts(
+    texts: Mapping[str, bytes], *, disabled: Collection[str] = (), strict: bool = True
+) -> RuleSet:
     """As load_rules, of texts by file name."""
     rules: list[AnyRule] = []
     problems: list[Problem] = []
@@ -80,12 +94,15 @@ def load_texts(texts: Mapping[str, bytes], *, strict: bool = True) -> RuleSet:
         for document in read_documents(texts[name], complaints):
             rules += _read_document(document, complaints, strict)
         problems += complaints.problems
-    problems += _clashes(rules)
+    problems += clashes(rules)
     if not problems:
-        rules, problems = _link(rules)
+        rules, problems = link(rules)
     if problems:
         raise InvalidRulesError(problems)
-    return compile_rules(rules, [texts[name] for name in sorted(texts)])
+    kept = without(rules, disabled)
+    left_out = sorted({rule.id for rule in rules} - {rule.id for rule in kept})
+    sources = [texts[name] for name in sorted(texts)] + [rule.encode() for rule in left_out]
+    return compile_rules(kept, sources)
 
 
 def _files(path: Traversable, name: str) -> list[tuple[str, Traversable]]:
@@ -335,44 +352,3 @@ def _threshold(own: Map, kind: str) -> tuple[int, str | None]:
     threshold = condition.number(asked[0]) + (asked[0] == "gt")
     condition.finish("gte, gt, field")
     return max(threshold, 1), value_field
-
-
-def _clashes(rules: Sequence[AnyRule]) -> list[Problem]:
-    problems = []
-    for key in ("name", "id"):
-        first: dict[str, AnyRule] = {}
-        for rule in rules:
-            value = getattr(rule, key)
-            other = first.setdefault(value, rule)
-            if other is not rule:
-                reason = f"{value!r} is taken by {other.path}:{other.line}"
-                problems.append(Problem(rule.path, rule.line, key, reason))
-    return problems
-
-
-def _link(rules: list[AnyRule]) -> tuple[list[AnyRule], list[Problem]]:
-    """Silences the rules that feed correlations; checks that these feed on what there is."""
-    problems = []
-    known = {rule.name: rule for rule in rules if isinstance(rule, Rule)}
-    silent: set[str] = set()
-    for rule in rules:
-        if not isinstance(rule, Correlation):
-            continue
-        if not rule.generate:
-            silent.update(rule.rules)
-        for name in rule.rules:
-            base = known.get(name)
-            reason = None
-            if base is None:
-                reason = f"no rule of the name {name!r}"
-            elif base.source is Source.MESSAGE and rule.group_by != "connection":
-                reason = f"{name} is a message rule: those are grouped by connection only"
-            elif base.source is not Source.MESSAGE and rule.value_field is not None:
-                reason = f"{name} is a {base.source} rule: value_sum is for message rules"
-            if reason:
-                problems.append(Problem(rule.path, rule.line, "correlation.rules", reason))
-    linked = [
-        replace(rule, alerts=False) if isinstance(rule, Rule) and rule.name in silent else rule
-        for rule in rules
-    ]
-    return sorted(linked, key=lambda rule: rule.name), problems

@@ -28,6 +28,7 @@ from sockwarden.agent.rules.vectorscan cimport (
     hs_free_scratch,
     hs_scan,
 )
+from sockwarden.agent.rules.verify cimport accepts_many
 
 CASELESS = HS_FLAG_CASELESS
 DOTALL = HS_FLAG_DOTALL
@@ -60,14 +61,12 @@ cdef int on_match(unsigned int number, unsigned long long start, unsigned long l
         start = end - UNKNOWN_START_BYTES if end > UNKNOWN_START_BYTES else 0
     span.start = <uint32_t> start
     span.end = <uint32_t> end
-    if search.verify is not NULL:
-        if search.verify(search.text, search.size, &span.start, &span.end, search.parameter):
-            search.span = span
-            search.found = True
-            return 1
-    elif not search.found:
+    if not search.found:
+        search.found = search.verify is NULL or search.verify(
+            search.text, search.size, &span.start, &span.end, search.parameter)
         search.span = span
-        search.found = True
+        if search.found and (span.start != start or span.end != end):
+            return 1  # the verifier says where
     elif span.start == search.span.start and span.end - span.start <= SPAN_MAX_BYTES:
         search.span.end = span.end
     else:
@@ -87,6 +86,9 @@ cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_
     search.knows_start = expression.knows_start
     hs_scan(expression.database, <const char *> text, <unsigned int> size, 0, scratch, on_match,
             &search)
+    if not search.found and search.events >= EVENTS_MAX:
+        # What chance brought would not come so often; padding could.
+        search.found = accepts_many(verify)
     if search.found:
         span[0] = search.span
     return search.found

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Second looks at a match: payment cards and the entropy of tokens.
+"""Second looks at a match: payment cards, the entropy of tokens, and whether it stands in text.
 
 A verifier only ever takes a match away.  It reads within the text, in time linear in the
 span, and allocates nothing.
@@ -13,6 +13,10 @@ cdef enum:
     CARD_MIN_DIGITS = 13  # ISO/IEC 7812-1 allows fewer; no network in use issues them
     CARD_MAX_DIGITS = 19
     TOKEN_MAX_BYTES = 256
+    # What `text` looks at around the end of a match, and how much of it must be text.
+    TEXT_BEFORE_BYTES = 48
+    TEXT_BEHIND_BYTES = 32
+    TEXT_QUARTERS = 3
 
 
 cdef inline bint is_digit(uint8_t c) noexcept nogil:
@@ -118,16 +122,81 @@ cdef bint entropy(const uint8_t *text, size_t size, uint32_t *start, uint32_t *e
     return True
 
 
+cdef inline size_t character(const uint8_t *text, size_t left) noexcept nogil:
+    """Bytes of the character of text at `text`, or 0.
+
+    Text is printable ASCII, tab, line and form feed, return, and what is built like UTF-8: the
+    overlong forms too, which RFC 3629 section 3 forbids and traversals of paths use.
+    """
+    cdef uint8_t first = text[0]
+    cdef size_t size, i
+    if first < 0x80:
+        return (32 <= first < 127) or first == 9 or first == 10 or first == 12 or first == 13
+    size = 0
+    if 0xC0 <= first < 0xE0:
+        size = 2
+    elif 0xE0 <= first < 0xF0:
+        size = 3
+    elif 0xF0 <= first < 0xF5:
+        size = 4
+    if size > left:
+        return 0
+    for i in range(1, size):
+        if text[i] & 0xC0 != 0x80:
+            return 0
+    return size
+
+
+cdef bint in_text(const uint8_t *text, size_t size, uint32_t *start, uint32_t *end,
+                  double parameter) noexcept nogil:
+    """The span shares in an unbroken run of `parameter` bytes of text, those of the span counted
+    twice, or what is around its end is text for the most part.
+
+    Short patterns match random, compressed or encrypted data by chance.  There hardly half of
+    the bytes pass for text, while strings stand together in messages of binary formats.  What
+    lies further from the end is not asked: a match may begin in another string.
+    """
+    cdef size_t first = end[0] - TEXT_BEFORE_BYTES if end[0] > TEXT_BEFORE_BYTES else 0
+    cdef size_t last = end[0] + TEXT_BEHIND_BYTES
+    cdef size_t place, taken
+    cdef size_t in_all = 0
+    cdef size_t run = 0
+    cdef Py_ssize_t shared
+    cdef int i
+    if last > size:
+        last = size
+    for i in range(3):
+        if first and first < last and text[first] & 0xC0 == 0x80:
+            first += 1  # the rest of a character that begins before
+    place = first
+    while place < last:
+        taken = character(text + place, size - place)
+        in_all += taken
+        run = run + taken if taken else 0
+        place += taken if taken else 1
+        if run:
+            shared = min(place, <size_t> end[0]) - max(place - run, <size_t> start[0])
+            if shared > 0 and run + shared >= parameter:
+                return True
+    return 4 * in_all >= TEXT_QUARTERS * (place - first)
+
+
 cdef Verify verifier(str name):
     if name == "luhn":
         return luhn
     if name == "entropy":
         return entropy
+    if name == "text":
+        return in_text
     return NULL
 
 
+cdef bint accepts_many(Verify verify) noexcept nogil:
+    return verify == in_text
+
+
 # What a rule's `verify` may say, and whether it takes a number.
-VERIFIERS = {"luhn": False, "entropy": True}
+VERIFIERS = {"luhn": False, "entropy": True, "text": True}
 
 
 def verify(str name, bytes text, uint32_t start, uint32_t end, double parameter=0.0):

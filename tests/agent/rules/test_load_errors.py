@@ -143,6 +143,60 @@ def test_paths_are_files_and_folders(tmp_path):
     assert [rule.name for rule in load_rules([folder / "example.yml"]).rules] == ["example"]
 
 
+def test_extra_rules_come_on_top_of_the_shipped_ones(tmp_path, shipped):
+    (tmp_path / "example.yml").write_text(GOOD)
+    rules = load_rules(extra=[tmp_path])
+    assert {rule.name for rule in rules.rules} == {rule.name for rule in shipped.rules} | {
+        "example"
+    }
+    assert rules.digest != shipped.digest
+    with pytest.raises(RuleError, match="nowhere: no such file or folder"):
+        load_rules(extra=[tmp_path / "nowhere"])
+
+
+def test_an_extra_folder_of_the_shipped_ones_name_replaces_nothing(tmp_path, monkeypatch, shipped):
+    folder = tmp_path / "default" / "injection"
+    folder.mkdir(parents=True)
+    (folder / "path-traversal.yml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert len(load_rules(extra=[Path("default")]).rules) == len(shipped.rules) + 1
+
+
+def names_without(*disabled):
+    texts = {"x.yml": (GOOD + CORRELATION).encode()}
+    return [rule.name for rule in load_texts(texts, disabled=disabled).rules]
+
+
+@pytest.mark.parametrize(
+    "disabled", ["path-traversal", "93522A19-E62B-52C0-9798-901B9546474F"], ids=["name", "id"]
+)
+def test_a_disabled_rule_is_silent_and_the_others_stay(disabled, make, shipped):
+    rules = load_rules(disabled=[disabled])
+    assert make.names(shipped.judge(b"../../private")) == ["path-traversal"]
+    assert rules.judge(b"../../private") == []
+    assert len(rules.rules) == len(shipped.rules) - 1
+    assert rules.digest != shipped.digest
+
+
+def test_a_correlation_goes_with_the_rule_that_it_counts():
+    assert names_without("example") == []
+
+
+def test_a_rule_goes_with_the_correlation_that_it_only_fed():
+    assert names_without("often") == []
+
+
+def test_a_rule_that_alerts_itself_outlives_its_correlation():
+    generating = CORRELATION.replace("  timespan", "  generate: true\n  timespan")
+    texts = {"x.yml": (GOOD + generating).encode()}
+    assert [rule.name for rule in load_texts(texts, disabled=["often"]).rules] == ["example"]
+
+
+def test_an_unknown_disabled_name_is_named():
+    with pytest.raises(RuleError, match="disabled: no rule of the name or id 'exmaple'"):
+        names_without("example", "exmaple")
+
+
 def test_missing_and_empty_paths_are_named(tmp_path):
     with pytest.raises(RuleError, match="nowhere: no such file or folder"):
         load_rules([tmp_path / "nowhere"])

@@ -60,8 +60,41 @@ def test_entropy_takes_the_token_beyond_the_span():
     assert verify("entropy", b"key=0123456789abcdef;", 0, 8, 4.0) == (0, 20)
 
 
+RANDOM = bytes(range(0x80, 0x90)) * 4  # 64 bytes that are no text
+
+
+@pytest.mark.parametrize(
+    ("before", "match", "behind", "accepted"),
+    [
+        (b"", b";id;", b"", True),
+        (b"host=", b";id;", b"", True),
+        (RANDOM, b";id;", RANDOM, False),
+        (RANDOM + b"abc", b";id;", b"d" + RANDOM, False),
+        (RANDOM + b"abc", b";id;", b"de" + RANDOM, False),
+        (RANDOM + b"abcd", b";id;", b"efgh" + RANDOM, True),  # 12 bytes in a run, 4 of them twice
+        (RANDOM + b"abcd\0", b";id;", b"efgh" + RANDOM, False),
+        (RANDOM, b"$(whoami", RANDOM, True),
+        (RANDOM + b"12345678", b"/etc/passwd\0", RANDOM, True),  # the run ends within the match
+        (b"\x82\xa4host\xa4", b";id;", b"\xa4name\xa3ann", True),  # strings among lengths
+        ("\u4f60\u597d".encode() * 9, b";id;", "\u043f\u0440".encode() * 9, True),
+        (RANDOM, b"\xc0\xae\xc0\xae\xc0\xafetc\xc0\xafpasswd", RANDOM, True),  # overlong UTF-8
+        (RANDOM, b";id;", b"\xf0", False),  # a character that the payload's end cuts
+    ],
+)
+def test_text_is_a_run_or_what_is_around(before, match, behind, accepted):
+    text = before + match + behind
+    start, end = len(before), len(before + match)
+    assert verify("text", text, start, end, 16) == ((start, end) if accepted else None)
+
+
+def test_text_looks_at_the_end_of_a_match_that_begins_in_another_string():
+    text = b"select a seat" + RANDOM * 4 + b"name of sysobjects, all of them" + RANDOM
+    end = text.index(b"sysobjects") + 10
+    assert verify("text", text, 0, end, 16) == (0, end)
+
+
 def test_unknown_names_and_spans_are_refused():
-    with pytest.raises(ValueError, match="no verifier 'iban'; there are: luhn, entropy"):
+    with pytest.raises(ValueError, match="no verifier 'iban'; there are: luhn, entropy, text"):
         verify("iban", b"", 0, 0)
     with pytest.raises(ValueError, match="not within the 3 bytes"):
         verify("luhn", b"123", 0, 4)
