@@ -79,7 +79,7 @@ class Parser(Section, frozen=True):
 
 
 class Rules(Section, frozen=True):
-    """`directories` come on top of the shipped rules; `disabled` are ids of rules."""
+    """`directories` come on top of the shipped rules; `disabled` are names or ids of rules."""
 
     directories: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
