@@ -1,6 +1,7 @@
 """Evidence leaves the host: what must not be in it, and what must."""
 
 import base64
+import itertools
 import random
 import stat
 import string
@@ -33,7 +34,7 @@ def looks_random(text: str) -> bool:
         (one.islower() and (other.isupper() or other.isdigit()))
         or (one.isupper() and other.isdigit())
         or (one.isdigit() and other.isalpha())
-        for one, other in zip(text, text[1:], strict=False)
+        for one, other in itertools.pairwise(text)
     )
     return changes >= max(3, 0.2 * len(text))
 
