@@ -5,45 +5,60 @@ only a part cannot be watched the agent goes on with the rest and says what is m
 log, in systemd's status and to the collector.
 """
 
-import argparse
 import logging
 import os
 import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-import sockwarden
 from sockwarden.agent import config as agent_config
 from sockwarden.agent.probe.helper import Helper
 from sockwarden.agent.probe.privileges import PrivilegeError, ordinary_user
 from sockwarden.agent.probe.programs import ProbeError
 from sockwarden.agent.probe.session import open_probe
-from sockwarden.daemon import journal
+from sockwarden.daemon import arguments, complaints, journal
 from sockwarden.daemon.config import ConfigError
 
-STATUS_OK = 0
+PROGRAM = "sockwarden agent"
 STATUS_BAD_INPUT = 2
 WORKER = "sockwarden.agent.worker"
 
 _log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = _options(arguments)
+def main(given: Sequence[str] | None = None) -> int:
+    what = "Watches this host's WebSocket traffic and delivers its alerts."
+    options = arguments.parse(PROGRAM, what, agent_config.DEFAULT_PATH, given)
     try:
         config = agent_config.read(options.config)
         if options.check_config:
-            return STATUS_OK
+            check(options.config)
         journal.set_up("sockwarden-agent", config.log.level)
+        if os.geteuid() != 0:
+            raise ProbeError("loading eBPF programs needs root")
         prepare_state(Path(config.agent.state_directory), config.agent.user)
         probe = open_probe(config.capture)
-    except (ConfigError, PrivilegeError, ProbeError, OSError) as error:
-        sys.stderr.write(f"sockwarden agent: {error}\n")
-        return STATUS_BAD_INPUT
+    except OSError as error:
+        return refuse(complaints.of_file(error))
+    except (ConfigError, PrivilegeError, ProbeError) as error:
+        return refuse(str(error))
     for impairment in probe.impairments:
         journal.say(_log, logging.WARNING, impairment, journal.Event.IMPAIRED)
     return Helper(probe, worker_command(options.config)).run()
+
+
+def refuse(reason: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: {reason}\n")
+    return STATUS_BAD_INPUT
+
+
+def check(path: Path) -> NoReturn:
+    """Judges certificates and rules too, in the worker: nothing of theirs is loaded here."""
+    sys.stdout.flush()
+    command = [*worker_command(path), "--check"]
+    os.execv(command[0], command)  # noqa: S606 -- our own interpreter and module
 
 
 def worker_command(path: Path) -> list[str]:
@@ -54,8 +69,6 @@ def worker_command(path: Path) -> list[str]:
 def prepare_state(directory: Path, user: str) -> None:
     """Makes the spool's directory, for nobody but the unprivileged agent."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.geteuid() != 0:
-        return
     entry = ordinary_user(user)
     # By descriptor: a link in its place is no directory of ours.
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -67,18 +80,3 @@ def prepare_state(directory: Path, user: str) -> None:
             os.fchown(descriptor, entry.pw_uid, entry.pw_gid)
     finally:
         os.close(descriptor)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="sockwarden agent",
-        description="Watches this host's WebSocket traffic and delivers its alerts.",
-    )
-    parser.add_argument("--config", type=Path, default=agent_config.DEFAULT_PATH, metavar="FILE")
-    parser.add_argument(
-        "--check-config", action="store_true", help="judge the configuration and exit"
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"sockwarden {sockwarden.__version__}"
-    )
-    return parser.parse_args(arguments)

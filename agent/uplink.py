@@ -54,6 +54,14 @@ _MAX_WINDOW = 64
 # Below the limit of a message, with room for what surrounds the alerts.
 _BATCH_BYTES = limits.MESSAGE_BYTES * 3 // 4
 _REASON_CHARACTERS = 200
+# What gRPC's words mean here.
+_HINTS = (
+    ("Connection refused", " (does the collector run there?)"),
+    ("Hostname Verification", " (its certificate is for another name than in uplink.collectors)"),
+    ("BAD_SIGNATURE", " (its certificate is not of the authority in uplink.ca)"),
+    ("CERTIFICATE_VERIFY_FAILED", " (its certificate is not of the authority in uplink.ca)"),
+    ("name not found", " (see uplink.collectors)"),
+)
 
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
@@ -431,8 +439,10 @@ def _reason(error: grpc.RpcError) -> str:
     code = error.code() if isinstance(error, grpc.Call) else None
     details = error.details() if isinstance(error, grpc.Call) else str(error)
     name = code.name.lower().replace("_", " ") if code is not None else "failed"
-    text = "".join(c if c.isprintable() else " " for c in details or "")
-    return f"{name}: {text[:_REASON_CHARACTERS]}"
+    # Where gRPC tells of a chain of errors, the last one is the system's.
+    text = (details or "").rpartition("last error: ")[2]
+    text = "".join(c if c.isprintable() else " " for c in text)[:_REASON_CHARACTERS]
+    return f"{name}: {text}{next((hint for sign, hint in _HINTS if sign in text), '')}"
 
 
 def _resident_bytes() -> int:

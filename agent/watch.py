@@ -20,8 +20,10 @@ from sockwarden.agent.control import Control, HelperGoneError
 from sockwarden.agent.live import Live, boot_to_epoch_ns
 from sockwarden.agent.pipeline import Pipeline
 from sockwarden.agent.probe import privileges
+from sockwarden.agent.probe.privileges import PrivilegeError
 from sockwarden.agent.ring import Ring
 from sockwarden.agent.rules.load import load_rules
+from sockwarden.agent.rules.model import InvalidRulesError, RuleError
 from sockwarden.agent.subject import Subject
 
 # Where the package is installed; else it runs as nobody.
@@ -29,6 +31,7 @@ USER = "sockwarden"
 
 STATUS_OK = 0
 STATUS_GONE = 1
+STATUS_BAD_INPUT = 2
 REDACTION_KEY_BYTES = 32
 
 
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     control = Control(socket.socket(fileno=options.control))
     try:
         rings = [Ring(descriptor) for descriptor in control.hello()]
-        rules = load_rules([options.rules] if options.rules else None)
+        rules = load_rules([options.rules] if options.rules else None, strict=False)
         privileges.drop(USER, keep=[control.fileno(), *(ring.fileno() for ring in rings)])
         output = _output(options)
         pipeline = Pipeline(
@@ -54,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except HelperGoneError:
         return STATUS_GONE
+    except (PrivilegeError, InvalidRulesError, RuleError) as error:
+        sys.stderr.write(f"sockwarden watch: {error}\n")
+        return STATUS_BAD_INPUT
     except BrokenPipeError:  # whoever read it has seen enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,8 +4,8 @@ Everything that touches captured bytes happens here, without any privilege: it r
 root may (configuration, certificates), maps the rings, gives up every right, and only then opens
 the spool, connects, and looks at the first record.  It ends when the helper says stop or is gone.
 
-Exit status: 0 stopped as asked, 1 the helper is gone, 2 bad configuration, rules or spool, with
-one line that says what and where.
+Exit status: 0 stopped as asked, 1 the helper is gone, 2 it cannot run with this configuration,
+these rules, this spool or these rights, with one line for each thing that says what and where.
 """
 
 import argparse
@@ -25,13 +25,14 @@ from sockwarden.agent.control import HelperGoneError
 from sockwarden.agent.live import Live, boot_to_epoch_ns
 from sockwarden.agent.pipeline import Pipeline
 from sockwarden.agent.probe import privileges, protocol
+from sockwarden.agent.probe.privileges import PrivilegeError
 from sockwarden.agent.ring import Ring
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.load import load_rules
 from sockwarden.agent.rules.model import InvalidRulesError, RuleError
 from sockwarden.agent.spool import Spool, SpoolError
 from sockwarden.agent.uplink import Uplink, read_credentials
-from sockwarden.daemon import journal
+from sockwarden.daemon import complaints, journal
 from sockwarden.daemon.config import Address, ConfigError
 from sockwarden.daemon.metrics import Exporter
 
@@ -116,7 +117,8 @@ class Agent:
         try:
             self._rules = read_rules(self._config)
         except (InvalidRulesError, RuleError, OSError) as error:
-            journal.say(_log, logging.ERROR, f"the rules stay as they are: {error}")
+            for reason in str(error).splitlines():
+                journal.say(_log, logging.ERROR, f"the rules stay as they are: {reason}")
         else:
             self.pipeline.replace_rules(self._rules)
             text = f"{len(self._rules.rules)} rules in force ({self._rules.digest[:12]})"
@@ -158,9 +160,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HelperGoneError as error:
         _log.error("%s", error)
         return STATUS_GONE
-    except (ConfigError, InvalidRulesError, RuleError, SpoolError, OSError) as error:
-        sys.stderr.write(f"sockwarden agent: {error}\n")
-        return STATUS_BAD_INPUT
+    except OSError as error:
+        return _refuse(complaints.of_file(error))
+    except (ConfigError, InvalidRulesError, RuleError, SpoolError, PrivilegeError) as error:
+        return _refuse(str(error))
+
+
+def _refuse(reasons: str) -> int:
+    for reason in reasons.splitlines():
+        sys.stderr.write(f"sockwarden agent: {reason}\n")
+    return STATUS_BAD_INPUT
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -168,6 +177,8 @@ def _run(options: argparse.Namespace) -> int:
     journal.set_up("sockwarden-agent", config.log.level)
     credentials = read_credentials(config.uplink)
     rules = read_rules(config)
+    if options.check:
+        return STATUS_OK
     control = HelperControl(socket.socket(fileno=options.control))
     rings = [Ring(descriptor) for descriptor in control.hello()]
     kept = [control.fileno(), *(ring.fileno() for ring in rings)]
@@ -206,7 +217,9 @@ def _exporter(
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sockwarden agent worker")
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--control", type=int, required=True)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--control", type=int, help="descriptor of the socket to the helper")
+    task.add_argument("--check", action="store_true", help="judge what a start reads, and end")
     return parser.parse_args(arguments)
 
 

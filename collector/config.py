@@ -32,7 +32,7 @@ class Store(Section, frozen=True, kw_only=True):
     limit_bytes: Size = Size(10 << 30)
 
     def __post_init__(self) -> None:
-        require(self.limit_bytes >= _SMALLEST_STORE_BYTES, "limit_bytes", "at least 1 MiB")
+        require(self.limit_bytes >= _SMALLEST_STORE_BYTES, "limit_bytes", "must be at least 1 MiB")
 
 
 class Retention(Section, frozen=True, kw_only=True):
@@ -48,8 +48,8 @@ class Limits(Section, frozen=True, kw_only=True):
     query_time: Duration = Duration(10 * _SECOND_NS)
 
     def __post_init__(self) -> None:
-        require(self.silence >= _SECOND_NS, "silence", "at least 1s")
-        require(self.query_time >= _SECOND_NS, "query_time", "at least 1s")
+        require(self.silence >= _SECOND_NS, "silence", "must be at least 1s")
+        require(self.query_time >= _SECOND_NS, "query_time", "must be at least 1s")
 
     @property
     def silence_s(self) -> float:

@@ -3,7 +3,6 @@
 Exit status: 0 stopped as asked, 2 could not start, with one line on stderr that says why.
 """
 
-import argparse
 import asyncio
 import logging
 import signal
@@ -11,27 +10,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import sockwarden
 from sockwarden.collector import credentials
 from sockwarden.collector.config import Config
 from sockwarden.collector.errors import CollectorError
 from sockwarden.collector.server import Collector
 from sockwarden.collector.store import check_engine
-from sockwarden.daemon import journal, notify
+from sockwarden.daemon import arguments, journal, notify
 from sockwarden.daemon.config import ConfigError, load
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT_CONFIG = Path("/etc/sockwarden/collector.toml")
 _IDENTIFIER = "sockwarden-collector"
+_PROGRAM = "sockwarden collector"
 # systemd waits this many times longer than we take between two pings.
 _PINGS = 3
 _SECOND_NS = 10**9
 _START_STEP_NS = 60 * _SECOND_NS
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = _options(arguments)
+def main(given: Sequence[str] | None = None) -> int:
+    what = "Stores the alerts of a fleet's agents and answers queries."
+    options = arguments.parse(_PROGRAM, what, _DEFAULT_CONFIG, given)
     try:
         config = load(options.config, Config)
         if options.check_config:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         journal.set_up(_IDENTIFIER, config.log.level)
         asyncio.run(_serve(config))
     except (ConfigError, CollectorError) as error:
-        sys.stderr.write(f"{_IDENTIFIER}: {error}\n")
+        sys.stderr.write(f"{_PROGRAM}: {error}\n")
         return 2
     return 0
 
@@ -50,23 +50,6 @@ def check(config: Config) -> None:
     check_engine(config.store.engine)
     for address in (config.listen.address, config.listen.query):
         credentials.server(config.listen, address)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="sockwarden collector",
-        description="Stores the alerts of a fleet's agents and answers queries.",
-    )
-    parser.add_argument(
-        "--config", type=Path, default=_DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--check-config", action="store_true", help="judge the configuration and exit"
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"sockwarden {sockwarden.__version__}"
-    )
-    return parser.parse_args(arguments)
 
 
 async def _serve(config: Config) -> None:

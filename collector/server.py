@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,9 +129,9 @@ class Collector:
                 else:
                     port = server.add_secure_port(address, chosen)
             except RuntimeError as error:
-                raise CollectorError(f"{address}: cannot listen here: {error}") from error
+                raise CollectorError(f"{address}: cannot listen here: {_why(address)}") from error
         if not port:
-            raise CollectorError(f"{address}: cannot listen here: is it taken?")
+            raise CollectorError(f"{address}: cannot listen here: {_why(address)}")
 
     def _export(self) -> None:
         if self._config.metrics.listen:
@@ -181,6 +182,21 @@ def _server(message_bytes: int, calls: int) -> grpc.aio.Server:
             ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 4),
         ),
     )
+
+
+def _why(address: Address) -> str:
+    """Asks the system what gRPC does not tell."""
+    if address.is_unix:
+        return "the socket cannot be made"
+    try:
+        for family, kind, _, _, place in socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind) as trial:
+                trial.bind(place)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "gRPC refuses it"
 
 
 @contextlib.contextmanager

@@ -57,6 +57,8 @@ def library() -> ctypes.CDLL:
 
 def attach_tracepoint(program: int, category: str, name: str) -> Link:
     """Raises AttachError: there is no such tracepoint, or it is not permitted."""
+    if not os.path.isdir(f"{TRACING}/events"):
+        raise AttachError(f"tracefs is not there: mount -t tracefs tracefs {TRACING}")
     if not os.path.isdir(f"{TRACING}/events/{category}/{name}"):
         raise AttachError(f"this kernel has no tracepoint {category}:{name}")
     with _QuietStderr():

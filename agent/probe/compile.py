@@ -37,12 +37,13 @@ def _build(settings: dict[str, int]) -> tuple[programs.Handover, list[int]]:
         os.environ["BCC_KERNEL_SOURCE"] = folder
         try:
             from bcc import BPF  # noqa: PLC0415  (BCC reads the environment when imported)
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             raise programs.ProbeError(
-                f"BCC is missing ({error}): apt-get install python3-bpfcc"
+                f"BCC cannot be used ({error}): apt-get install python3-bpfcc"
             ) from error
+        # What is wrong here BCC says on the standard error, where `programs.load` looks for it.
+        module = BPF(text=source.text(), cflags=source.flags(offsets, settings))
         try:
-            module = BPF(text=source.text(), cflags=source.flags(offsets, settings))
             kinds = (
                 (BPF.TRACEPOINT, programs.TRACEPOINT_PROGRAMS),
                 (BPF.KPROBE, programs.UPROBE_PROGRAMS),

@@ -9,8 +9,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -131,7 +132,7 @@ def load(settings: Settings) -> Loaded:
     if settings.ring_bytes & (settings.ring_bytes - 1) or settings.ring_bytes < PAGE_BYTES:
         raise ProbeError(f"ring_bytes is {settings.ring_bytes}: a power of two is needed")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
+    with ours, theirs, tempfile.TemporaryFile() as complaints:
         child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
             [
                 sys.executable,
@@ -144,30 +145,28 @@ def load(settings: Settings) -> Loaded:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=complaints,
         )
         theirs.close()
         ours.settimeout(COMPILE_SECONDS)
         try:
-            return _receive(ours, child)
+            return _receive(ours, child, complaints)
         finally:
             if child.poll() is None:
                 child.kill()
             child.wait()
-            if child.stderr:
-                child.stderr.close()
 
 
-def _receive(ours: socket.socket, child: subprocess.Popen[str]) -> Loaded:
+def _receive(ours: socket.socket, child: subprocess.Popen[bytes], complaints: IO[bytes]) -> Loaded:
     try:
         data, descriptors, _, _ = socket.recv_fds(ours, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
     except TimeoutError:
         raise ProbeError(f"compiling the probe took over {COMPILE_SECONDS} s") from None
     if not data:
-        _, complaint = child.communicate()
-        lines = complaint.strip().splitlines() or [f"exit status {child.returncode}"]
-        raise ProbeError(f"compiling the probe failed: {lines[-1]}")
+        status = child.wait()
+        complaints.seek(0)
+        reason = _reason(complaints.read().decode(errors="replace")) or f"exit status {status}"
+        raise ProbeError(f"compiling the probe failed: {reason}")
     handover = msgspec.msgpack.decode(data, type=Handover)
     loaded = Loaded()
     names = [*handover.programs, *handover.maps]
@@ -178,3 +177,14 @@ def _receive(ours: socket.socket, child: subprocess.Popen[str]) -> Loaded:
         loaded.close()
         raise ProbeError(handover.error or "the compile child's descriptors were cut")
     return loaded
+
+
+def _reason(complaints: str) -> str:
+    """The line of BCC's that says most: the compiler's first error, else the last one."""
+    lines = [line.strip() for line in complaints.splitlines() if line.strip()]
+    reason = next((line for line in lines if "error: " in line), lines[-1] if lines else "")
+    if "not permitted" in reason:
+        reason += " (is CAP_BPF or CAP_SYS_ADMIN missing, or the kernel locked down?)"
+    elif "linux/" in reason and "not found" in reason:
+        reason += ": apt-get install --reinstall linux-libc-dev"
+    return reason

@@ -105,6 +105,10 @@ def open_probe(capture: Capture) -> Session:
     """
     if not capture.sockets and not capture.tls:
         raise ProbeError("capture.sockets and capture.tls are both off: nothing is left to watch")
+    try:
+        attach.library()
+    except AttachError as error:
+        raise ProbeError(str(error)) from error
     tls_refused = None
     if capture.tls and not uretprobes.are_harmless():
         tls_refused = (

@@ -72,9 +72,33 @@ def test_what_cannot_start_is_one_line(tmp_path: Path, user: int | None) -> None
         folder.chmod(0o755)
     result = agent("--config", path, user=user)
     assert result.returncode == 2
-    expected = "nothing is left to watch" if user is None else "Permission denied"
+    expected = "nothing is left to watch" if user is None else "needs root"
     assert expected in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            '[uplink]\ncollectors = ["[::1]:1"]\nca = "/none"\ncertificate = "/c"\nkey = "/k"\n',
+            "/none: cannot read the CA certificate: No such file",
+        ),
+    ],
+)
+def test_a_check_reads_what_a_start_reads(tmp_path: Path, text: str, reason: str) -> None:
+    result = agent("--check-config", "--config", config(tmp_path, text))
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert result.stderr.startswith("sockwarden agent: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_bad_usage_is_one_line() -> None:
+    result = agent("--confg", "x")
+    assert result.returncode == 2
+    said = "sockwarden agent: unrecognized arguments: --confg x; see sockwarden agent --help\n"
+    assert result.stderr == said
 
 
 @as_root

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import fleet
 import grpc
+import msgspec
 import pytest
 
 from sockwarden.collector.config import Config
+from sockwarden.daemon.config import Address
 from sockwarden.proto.v1.query_pb2 import ListHostsRequest
 from sockwarden.proto.v1.query_pb2_grpc import QueryServiceStub
 
@@ -86,6 +88,20 @@ def test_what_prevents_the_start_is_one_line(tmp_path: Path, what: str) -> None:
     else:
         (tmp_path / "alerts.db").write_text("no store" * 1000)
         assert "alerts.db: damaged" in refused(settings, tmp_path)
+
+
+def test_a_taken_port_is_one_line_beside_the_warning(tmp_path: Path) -> None:
+    settings = fleet.config(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address(f"127.0.0.1:{taken.getsockname()[1]}")
+        listen = msgspec.structs.replace(settings.listen, address=address)
+        with start(msgspec.structs.replace(settings, listen=listen), tmp_path) as collector:
+            said = collector.communicate(timeout=fleet.PATIENCE_S)[1].splitlines()
+    assert collector.returncode == 2
+    assert "development mode" in said[0]
+    assert said[1:] == [
+        f"sockwarden collector: {address}: cannot listen here: Address already in use"
+    ]
 
 
 def refused(settings: Config, folder: Path) -> str:

@@ -1,68 +1,19 @@
 """Mutual TLS: an agent is whom its certificate names."""
 
-import datetime
 import socket
 from pathlib import Path
-from typing import Any
 
 import fleet
 import grpc
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from authority import Authority
 
 from sockwarden.collector.config import Config, Listen
 from sockwarden.collector.errors import CollectorError
 from sockwarden.collector.server import Collector
 from sockwarden.daemon.config import Address
 from sockwarden.proto.v1.ingest_pb2_grpc import IngestServiceStub
-
-
-class Authority:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test authority")])
-        self.ca = self._write("ca.pem", self._sign(self._key.public_key(), self._name, ca=True))
-
-    def issue(self, *names: str) -> tuple[str, str]:
-        """Files of a certificate for these names, and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "leaf")])
-        pem = self._sign(key.public_key(), subject, names=names)
-        secret = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return self._write(f"{names[0]}.pem", pem), self._write(f"{names[0]}.key", secret)
-
-    def _sign(
-        self, key: Any, subject: x509.Name, *, names: tuple[str, ...] = (), ca: bool = False
-    ) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
-            )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def _write(self, name: str, content: bytes) -> str:
-        path = self._folder / name
-        path.write_bytes(content)
-        return str(path)
 
 
 @pytest.fixture
@@ -128,7 +79,7 @@ async def test_strangers_do_not_get_in(
 
 async def test_address_in_use_is_said(settings: Config) -> None:
     taken = socket.create_server(("127.0.0.1", settings.listen.address.port))
-    with taken, pytest.raises(CollectorError, match="cannot listen here"):
+    with taken, pytest.raises(CollectorError, match="cannot listen here: Address already in use"):
         await Collector.start(settings)
     async with fleet.serving(settings):  # nothing of the failed start is left
         pass

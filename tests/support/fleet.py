@@ -196,6 +196,7 @@ def toml(settings: Config) -> str:
     listen, store = settings.listen, settings.store
     return (
         f"[listen]\naddress = {listen.address!r}\nquery = {listen.query!r}\n"
-        "insecure_loopback = true\n"
+        f"insecure_loopback = {str(listen.insecure_loopback).lower()}\n"
+        f"ca = {listen.ca!r}\ncertificate = {listen.certificate!r}\nkey = {listen.key!r}\n"
         f"[store]\npath = {store.path!r}\nlimit_bytes = {int(store.limit_bytes)}\n"
     )

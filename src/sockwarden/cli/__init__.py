@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from sockwarden import __version__
+from sockwarden.daemon import complaints
 
 _FOLDER = Path(__file__).parent
 # What a shell reports for a process that SIGINT ended.
@@ -60,7 +61,10 @@ class CommandFolder(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        try:
+            module = importlib.import_module(f"{__name__}.{cmd_name}")
+        except ImportError as error:
+            raise click.UsageError(complaints.of_library(error)) from error
         command: click.Command = module.command
         return command
 

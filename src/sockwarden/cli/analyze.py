@@ -20,38 +20,16 @@ from sockwarden.agent.alert import Counters
 from sockwarden.agent.pipeline import Pipeline
 from sockwarden.agent.probe import privileges
 from sockwarden.agent.rules.engine import RuleSet
-from sockwarden.agent.rules.load import load_rules
-from sockwarden.agent.rules.model import InvalidRulesError, RuleError
 from sockwarden.agent.sources import SourceError, read, sources
 from sockwarden.agent.sources.batch import RecordBatch
+from sockwarden.cli.judging import UNREADABLE, Failure, complain, load, take_types
 
 STDIN: Final = "-"
 USER: Final = "nobody"
-ALERTS, UNREADABLE = 1, 2
+ALERTS: Final = 1
 
 # Losses of the pipeline itself, beside those of the sources.
-_PIPELINE_LOSSES: Final = (
-    "records_bad",
-    "connections_refused",
-    "hits_suppressed",
-    "undecoded_bytes",
-    "withheld_messages",
-)
-
-
-class _Failure(click.ClickException):
-    exit_code = UNREADABLE
-
-
-def take_types(_context: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
-    """The types of `--only`, which the watch command shares."""
-    if value is None:
-        return list(report.TYPES)
-    types = [name.strip() for name in value.split(",")]
-    for name in types:
-        if name not in report.TYPES:
-            raise click.BadParameter(f"no type {name!r}; there are {', '.join(report.TYPES)}")
-    return types
+_PIPELINE_LOSSES: Final = ("records_bad", "connections_refused", "hits_suppressed")
 
 
 @click.command()
@@ -65,33 +43,18 @@ def take_types(_context: click.Context, _option: click.Parameter, value: str | N
 )
 def command(files: tuple[str, ...], as_json: bool, only: list[str], folder: Path | None) -> None:
     """Judges the WebSocket traffic in files: pcap, pcapng, HAR; - is standard input."""
-    analysis = Analysis(_load_rules(folder), only, as_json=as_json or not sys.stdout.isatty())
+    analysis = Analysis(load(folder), only, as_json=as_json or not sys.stdout.isatty())
     opened = analysis.open(files)
     sources()  # imports them
     try:
         privileges.drop(USER, keep=[file.fileno() for _, file in opened])
     except privileges.PrivilegeError as error:
-        raise _Failure(str(error)) from error
+        raise Failure(str(error)) from error
     try:
         analysis.run(opened)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(analysis.status)
-
-
-def _load_rules(folder: Path | None) -> RuleSet:
-    try:
-        return load_rules(None if folder is None else [folder], strict=False)
-    except InvalidRulesError as error:
-        for problem in error.problems[:-1]:
-            _complain(str(problem))
-        raise _Failure(str(error.problems[-1])) from error
-    except (RuleError, OSError) as error:
-        raise _Failure(f"--rules: {error}") from error
-
-
-def _complain(line: str) -> None:
-    click.echo(f"sockwarden: {report.printable(line)}", err=True)
 
 
 class Analysis:
@@ -136,7 +99,7 @@ class Analysis:
 
     def _complain(self, name: str, reason: str) -> None:
         self._unreadable = True
-        _complain(f"{name}: {reason}")
+        complain(f"{name}: {reason}")
 
     def _counters(self) -> Counters:
         totals = self._pipeline.counters

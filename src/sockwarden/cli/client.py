@@ -5,9 +5,7 @@ the unix socket of a collector on this host.  Without TLS only unix sockets and 
 are spoken to.
 """
 
-import ipaddress
 import os
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +15,20 @@ import click
 import grpc
 import msgspec
 
+from sockwarden.daemon.config import Address, ConfigError, Section, load
 from sockwarden.proto.v1.query_pb2_grpc import QueryServiceStub
 
 CALL_S = 15.0
-_DEFAULT_ADDRESS = "unix:/run/sockwarden/query.sock"
+_DEFAULT_ADDRESS = Address("unix:/run/sockwarden/query.sock")
 _MESSAGE_BYTES = 64 << 20
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(Section, frozen=True):
     """The keys of cli.toml."""
 
-    collector: str = _DEFAULT_ADDRESS
+    collector: Address = _DEFAULT_ADDRESS
     ca: str = ""
     certificate: str = ""
     key: str = ""
@@ -104,14 +103,16 @@ def _settings(given: dict[str, str | None]) -> Settings:
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     path = folder / "sockwarden" / "cli.toml"
     try:
-        filed = msgspec.convert(tomllib.loads(path.read_text()), Settings)
-    except FileNotFoundError:
-        filed = Settings()
-    except (OSError, ValueError, msgspec.ValidationError) as error:
-        raise Failure(f"{path}: {error}") from error
-    return msgspec.structs.replace(
-        filed, **{name: value for name, value in given.items() if value is not None}
-    )
+        filed = load(path, Settings) if path.exists() else Settings()
+    except ConfigError as error:
+        raise Failure(str(error)) from error
+    changes = {name: value for name, value in given.items() if value is not None}
+    try:
+        if "collector" in changes:
+            changes["collector"] = Address.parse(changes["collector"])
+    except ValueError as error:
+        raise Failure(f"--collector: {error}") from error
+    return msgspec.structs.replace(filed, **changes)
 
 
 def _channel(settings: Settings) -> grpc.Channel:
@@ -124,7 +125,7 @@ def _channel(settings: Settings) -> grpc.Channel:
         )
         credentials = grpc.ssl_channel_credentials(ca, key, certificate)
         return grpc.secure_channel(target, credentials, options)
-    if not target.startswith("unix:") and not _loopback(target):
+    if not target.is_local:
         raise Failure(f"{target}: TLS is needed for another host: give --ca and its companions")
     return grpc.insecure_channel(target, options)
 
@@ -134,11 +135,3 @@ def _pem(path: str) -> bytes:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
-
-
-def _loopback(target: str) -> bool:
-    host = target.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

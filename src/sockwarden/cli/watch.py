@@ -11,17 +11,9 @@ from sockwarden.agent.probe.helper import Helper
 from sockwarden.agent.probe.programs import ProbeError
 from sockwarden.agent.probe.session import open_probe
 from sockwarden.agent.report import TYPES
-from sockwarden.agent.rules.load import load_rules
-from sockwarden.agent.rules.model import InvalidRulesError, RuleError
+from sockwarden.cli.judging import Failure, load, take_types
 
 WORKER = "sockwarden.agent.watch"
-
-
-def _selected(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    for name in value.split(",") if value else ():
-        if name not in TYPES:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(TYPES)}")
-    return value
 
 
 def _say(status: str) -> None:
@@ -31,25 +23,25 @@ def _say(status: str) -> None:
 @click.command()
 @click.option("--pid", type=click.IntRange(min=1), help="Only connections of this process.")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Only connections with this port.")
-@click.option("--only", metavar="TYPES", callback=_selected, help=f"Some of {','.join(TYPES)}.")
+@click.option("--only", metavar="TYPE,...", callback=take_types, help=f"Of {', '.join(TYPES)}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--rules",
-    type=click.Path(exists=True, path_type=Path),
-    help="Rules to judge by instead of those that ship.",
+    type=click.Path(path_type=Path),
+    help="Rules, instead of those that ship.",
 )
 def command(
-    pid: int | None, port: int | None, only: str | None, as_json: bool, rules: Path | None
+    pid: int | None, port: int | None, only: list[str], as_json: bool, rules: Path | None
 ) -> None:
     """Shows this host's WebSocket traffic live, from the kernel."""
     logging.basicConfig(format="sockwarden watch: %(message)s", level=logging.WARNING)
+    load(rules)  # complains before there is a probe
     try:
-        load_rules([rules] if rules else None)
         probe = open_probe(Capture())
-    except (ProbeError, InvalidRulesError, RuleError) as error:
-        raise click.UsageError(str(error)) from error
+    except ProbeError as error:
+        raise Failure(str(error)) from error
     worker = [sys.executable, "-P", "-m", WORKER]
-    for name, value in (("pid", pid), ("port", port), ("only", only), ("rules", rules)):
+    for name, value in (("pid", pid), ("port", port), ("only", ",".join(only)), ("rules", rules)):
         if value is not None:
             worker += [f"--{name}", str(value)]
     if as_json or not sys.stdout.isatty():
