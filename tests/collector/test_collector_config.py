@@ -26,9 +26,9 @@ def test_shipped_file_shows_every_key_with_its_default() -> None:
     ("text", "line"),
     [
         ("[listen]\nadress = 'x:1'", "listen.adress: unknown key"),
-        ("[store]\nlimit_bytes = '1 KiB'", "store.limit_bytes: at least 1 MiB"),
+        ("[store]\nlimit_bytes = '1 KiB'", "store.limit_bytes: must be at least 1 MiB"),
         ("[limits]\nhosts = 0", "limits.hosts: "),
-        ("[limits]\nsilence = '1ms'", "limits.silence: at least 1s"),
+        ("[limits]\nsilence = '1ms'", "limits.silence: must be at least 1s"),
         ("", "listen.ca: not set, and 0.0.0.0:7443 needs TLS"),
         ("[listen]\ninsecure_loopback = true", "0.0.0.0:7443 is neither loopback"),
         ("[listen]\nca='/no'\ncertificate='/no'\nkey='/no'", "/no: cannot read the CA certificate"),
