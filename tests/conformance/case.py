@@ -100,6 +100,10 @@ class Case:
         return request(path, key=KEY, **headers), response(KEY, **headers)
 
     @property
+    def packed(self) -> bool:
+        return "permessage-deflate" in (self.extensions or "")
+
+    @property
     def size(self) -> int:
         return sum(map(len, self.stream))
 

@@ -13,6 +13,8 @@ from case import Case
 
 Sizes = Callable[[random.Random], int]
 
+Pieces = list[bytes | int]
+
 FIRST_PORT = 20_000
 WHOLE_BYTES = 60_000  # as segmentation offload makes segments; an IP packet holds no more
 ETHERNET, SLL2 = 1, 276
@@ -26,6 +28,7 @@ class Way:
         size: of the next segment.
         disorder: how likely a segment of a flight is captured late, and how likely twice.
         interleave: the connections run at the same time.
+        loss: how likely a segment behind the handshake is not captured.
     """
 
     name: str
@@ -33,11 +36,14 @@ class Way:
     most: int = 1 << 40  # cases with more octets are cut at 1,448
     disorder: float = 0
     interleave: bool = False
+    loss: float = 0
     hosts: tuple[str, str] = ("10.9.0.1", "10.9.0.2")
     link: int = ETHERNET
     ng: bool = False
     seed: int = 7
     rng: random.Random = field(init=False)
+    # By case and direction: what was captured, and how many octets were not
+    kept: list[tuple[Pieces, Pieces]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -70,25 +76,47 @@ class Way:
         ).open()
         request, response = case.handshake()
         early = case.early
-        self._send(talk, case, 0, request + early[0])
-        self._send(talk, case, 1, response + early[1])
+        # Octet by octet, handshakes would be most of a file: a tenth of them will do.
+        whole = at % 10 != 0 and not any(early)
+        self._send(talk, case, 0, request + early[0], whole=whole)
+        self._send(talk, case, 1, response + early[1], whole=whole)
+        self.kept.append(([], []))
         for direction, octets in case.steps:
+            first = len(talk.packets)
             self._send(talk, case, direction, octets)
+            if self.loss:
+                talk.packets[first:] = self._lose(talk.packets[first:], self.kept[-1][direction])
         if case.end == "fin":
             talk.close()
         elif case.end == "reset":
             talk.packet(1, RST | ACK)
         return talk.packets
 
-    def _send(self, talk: Conversation, case: Case, direction: int, octets: bytes) -> None:
+    def _send(
+        self, talk: Conversation, case: Case, direction: int, octets: bytes, *, whole: bool = False
+    ) -> None:
         first, at = len(talk.packets), 0
         while at < len(octets):
-            size = self.size(self.rng) if case.size <= self.most else 1448
+            size = self.size(self.rng) if case.size <= self.most and not whole else 1448
             talk.packet(direction, ACK, octets[at : at + size])
             at += size
         if self.disorder:
             talk.packets[first:] = self._disorder(talk.packets[first:])
         talk.packet(1 - direction, ACK)
+
+    def _lose(self, flight: list[Packet], pieces: Pieces) -> list[Packet]:
+        captured = []
+        for packet in flight:
+            if packet.payload and self.rng.random() < self.loss:
+                if pieces and isinstance(pieces[-1], int):
+                    pieces[-1] += len(packet.payload)
+                else:
+                    pieces.append(len(packet.payload))
+                continue
+            captured.append(packet)
+            if packet.payload:
+                pieces.append(packet.payload)
+        return captured
 
     def _disorder(self, flight: list[Packet]) -> list[Packet]:
         """Some are late, some come twice, some again with what came before them."""
