@@ -29,7 +29,13 @@ USER: Final = "nobody"
 ALERTS: Final = 1
 
 # Losses of the pipeline itself, beside those of the sources.
-_PIPELINE_LOSSES: Final = ("records_bad", "connections_refused", "hits_suppressed")
+_PIPELINE_LOSSES: Final = (
+    "records_bad",
+    "connections_refused",
+    "hits_suppressed",
+    "undecoded_bytes",
+    "withheld_messages",
+)
 
 
 @click.command()
