@@ -236,7 +236,7 @@ cdef void begin_frame(Frames *self, Workspace *space) noexcept nogil:
 cdef void payload(Frames *self, Workspace *space, const uint8_t *data, size_t size) noexcept nogil:
     cdef uint8_t opcode = self.header.first & OPCODE
     if opcode <= BINARY:
-        messages_payload(&self.messages, space, data, size, self.offset)
+        messages_payload(&self.messages, space, data, size, self.left, self.offset)
     elif is_known(opcode):
         control_payload(&self.control, space, self.messages.handler,
                         <Direction>self.messages.direction, data, size, self.offset)

@@ -41,7 +41,7 @@ cdef inline void tell(const Messages *self, Anomaly kind, uint64_t offset) noexc
     self.handler.anomaly(self.handler.user, <Direction>self.direction, kind, offset)
 
 
-cdef void begin_message(Messages *self, Workspace *space, const Header *header,
+cdef void messages_open(Messages *self, Workspace *space, const Header *header,
                         bint compressed) noexcept nogil:
     cdef uint8_t opcode = header.first & OPCODE
     self.open = True
@@ -58,15 +58,6 @@ cdef void begin_message(Messages *self, Workspace *space, const Header *header,
         self.withheld = not inflater_begin(&self.inflater, space)
 
 
-cdef void messages_begin(Messages *self, Workspace *space, const Header *header,
-                         bint compressed) noexcept nogil:
-    if not self.open:
-        begin_message(self, space, header, compressed)
-    self.fragments += 1
-    self.frame_offset = header.offset
-    self.key = header.key
-
-
 # Where the next octets of the clear payload go, and how many at most.
 cdef uint8_t *place(Messages *self, Workspace *space, size_t *size) noexcept nogil:
     cdef uint64_t left = self.limits.message_bytes - self.kept.size
@@ -74,7 +65,7 @@ cdef uint8_t *place(Messages *self, Workspace *space, size_t *size) noexcept nog
         if left:
             size[0] = <size_t>min(left, <uint64_t>min(size[0], <size_t>SW_SCRATCH_BYTES))
             if (self.kept.size + size[0] <= self.kept.room
-                    or workspace_grow(space, &self.kept, self.kept.size + size[0])):
+                    or workspace_grow(space, &self.kept, self.kept.size + size[0], 0)):
                 return self.kept.data + self.kept.size
         self.cut = True
         if self.limits.digest == DIGEST_CUT and not self.missing:
@@ -85,37 +76,24 @@ cdef uint8_t *place(Messages *self, Workspace *space, size_t *size) noexcept nog
     return space.scratch
 
 
-# `size` octets of clear payload lie where `place` said.  `offset`: of the first of them on
-# the wire; those of a compressed message have none, the frame's is told.
-cdef void took(Messages *self, const uint8_t *data, size_t size, bint ascii_only,
-               uint64_t offset) noexcept nogil:
-    cdef size_t fine
+# `size` octets of clear payload lie where `place` said.
+cdef void took(Messages *self, const uint8_t *data, size_t size) noexcept nogil:
     self.length += size
     if not self.cut:
         self.kept.size += size
     if self.hashing:
         digest_update(self.digest, data, size)
-    if self.opcode != TEXT or not self.valid_utf8 or self.missing:
-        return
-    if ascii_only and not self.utf8.need:
-        return
-    fine = utf8_feed(&self.utf8, data, size)
-    if fine < size:
-        self.valid_utf8 = False
-        tell(self, INVALID_UTF8, self.frame_offset if self.compressed else offset + fine)
 
 
 cdef void take_clear(Messages *self, Workspace *space, const uint8_t *data, size_t size,
                      uint64_t offset) noexcept nogil:
     cdef size_t some
     cdef uint8_t *out
-    cdef bint ascii_only
     while size:
         some = size
         out = place(self, space, &some)
-        ascii_only = not unmask(out, data, some, self.key)
-        self.key = rotate(self.key, some)
-        took(self, out, some, ascii_only, offset)
+        messages_unmask(self, out, data, some, offset)
+        took(self, out, some)
         data += some
         offset += some
         size -= some
@@ -125,6 +103,17 @@ cdef void inflate_error(Messages *self, Workspace *space) noexcept nogil:
     self.withheld = True
     inflater_end(&self.inflater, space, False)
     tell(self, INFLATE_ERROR, self.frame_offset)
+
+
+# Octets of an inflated message have no place on the wire: the frame's is told.
+cdef void validate(Messages *self, const uint8_t *data, size_t size) noexcept nogil:
+    if self.opcode != TEXT or not self.valid_utf8:
+        return
+    if not self.utf8.need and not non_ascii(data, size):
+        return
+    if utf8_feed(&self.utf8, data, size) < size:
+        self.valid_utf8 = False
+        tell(self, INVALID_UTF8, self.frame_offset)
 
 
 cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
@@ -137,15 +126,16 @@ cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
         out = place(self, space, &room)
         state = inflater_step(&self.inflater, &data, &size, out, room, &made)
         if made:
-            took(self, out, made, self.opcode != TEXT or not non_ascii(out, made), 0)
+            validate(self, out, made)
+            took(self, out, made)
         if state == INFLATE_BAD:
             inflate_error(self, space)
         elif state != INFLATE_FULL:
             return
 
 
-cdef void messages_payload(Messages *self, Workspace *space, const uint8_t *data, size_t size,
-                           uint64_t offset) noexcept nogil:
+cdef void messages_take(Messages *self, Workspace *space, const uint8_t *data, size_t size,
+                        uint64_t offset) noexcept nogil:
     cdef size_t some
     self.wire_length += size
     if not self.compressed:
@@ -189,14 +179,10 @@ cdef void close_message(Messages *self, Workspace *space) noexcept nogil:
         workspace_return(space, &self.kept)
 
 
-cdef void messages_end(Messages *self, Workspace *space, bint fin, uint64_t end,
-                       bint after_close) noexcept nogil:
+cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
+                          bint after_close) noexcept nogil:
     cdef MessageEvent event
     cdef uint8_t digest[SHA256_BYTES]
-    # Section 5.4: a continuation of nothing ends with its frame.  It is no message, but
-    # what it carries is told.
-    if not fin and self.opcode != CONTINUATION:
-        return
     if self.compressed and not self.withheld:
         # A message without any octet is no deflate block (RFC 7692 7.2.3.6 sends 0x00);
         # it is taken as empty, and the context is left alone.  Behind a final block without

@@ -8,23 +8,31 @@ RFC 3629 section 4, as the range of the second octet by the first:
                                                            F4      80..8F (3)
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+
+from sockwarden.parser.buffer cimport SLACK
+from sockwarden.parser.masking cimport unmask
 
 cdef extern from "simd/utf8.h" nogil:
     ctypedef size_t (*prefix_function "sw_utf8_fn")(const uint8_t *data, size_t size) noexcept
+    ctypedef size_t (*unmask_prefix_function "sw_unmask_utf8_fn")(
+        uint8_t *out, const uint8_t *data, size_t size, uint32_t key) noexcept
     struct sw_utf8:
         const char *name
         int (*supported)()
         prefix_function prefix
+        unmask_prefix_function unmask_prefix
     const sw_utf8 sw_utf8_avx2, sw_utf8_avx512
 
 cdef enum:
     HIGH_BITS = 0x8080808080808080
     LEAST_VECTOR_BYTES = 16  # below, the scalar code is as fast
 
-# The vector kernel in use; NULL: none.
+# The vector kernels in use; NULL: none.
 cdef prefix_function PREFIX = NULL
+cdef unmask_prefix_function UNMASK_PREFIX = NULL
 
 
 cdef inline bint lead(Utf8 *self, uint8_t octet) noexcept nogil:
@@ -89,6 +97,17 @@ cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nog
     return fine + scalar_feed(self, data + fine, size - fine)
 
 
+cdef size_t utf8_unmask_long(Utf8 *self, uint8_t *out, const uint8_t *data, size_t size,
+                             uint32_t key) noexcept nogil:
+    cdef size_t fine
+    if UNMASK_PREFIX == NULL or self.need:
+        if not unmask(out, data, size, key) and not self.need:
+            return size
+        return utf8_feed(self, out, size)
+    fine = UNMASK_PREFIX(out, data, size, key)
+    return fine + scalar_feed(self, out + fine, size - fine) if fine < size else size
+
+
 cdef dict kernels():
     cdef const sw_utf8 *kernel
     cdef const sw_utf8 *known[2]
@@ -97,8 +116,8 @@ cdef dict kernels():
     found = {}
     for kernel in known:
         if kernel.supported():
-            found[kernel.name.decode()] = <size_t>kernel.prefix
-    return found | {"plain": 0}
+            found[kernel.name.decode()] = (<size_t>kernel.prefix, <size_t>kernel.unmask_prefix)
+    return found | {"plain": (0, 0)}
 
 
 def variants():
@@ -106,8 +125,25 @@ def variants():
 
 
 def use(variant):
-    global PREFIX
-    PREFIX = <prefix_function><size_t>kernels()[variant]
+    global PREFIX, UNMASK_PREFIX
+    prefix, unmask_prefix = kernels()[variant]
+    PREFIX = <prefix_function><size_t>prefix
+    UNMASK_PREFIX = <unmask_prefix_function><size_t>unmask_prefix
+
+
+def unmasked_prefix(bytes masked, bytes key):
+    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef size_t size = len(masked)
+    cdef uint32_t word
+    cdef uint8_t *out = <uint8_t *>malloc(size + SLACK)
+    if out == NULL:
+        raise MemoryError
+    try:
+        memcpy(&word, <const char *>key, sizeof(word))
+        fine = utf8_unmask(&state, out, masked, size, word)
+        return out[:size], fine, fine == size and state.need == 0
+    finally:
+        free(out)
 
 
 def valid_prefix(*chunks: bytes):

@@ -14,20 +14,15 @@ from sockwarden.parser.events cimport (
 from sockwarden.parser.header cimport FIN, MASK, OPCODE, Header, header_read
 from sockwarden.parser.masking cimport non_ascii, unmask
 from sockwarden.parser.messages cimport Messages
-from sockwarden.parser.utf8 cimport Utf8, utf8_feed
+from sockwarden.parser.utf8 cimport Utf8, utf8_feed, utf8_unmask
 from sockwarden.parser.workspace cimport SW_SCRATCH_BYTES, Workspace
 
 
-# Of the payload of one whole text, which is not all ASCII; its first octet is at `offset`.
-cdef inline bint is_text(const Messages *self, const uint8_t *data, size_t size,
-                         uint64_t offset) noexcept nogil:
-    cdef Utf8 state = Utf8(0, 0, 0)
-    cdef size_t fine = utf8_feed(&state, data, size)
-    if fine == size and not state.need:
-        return True
+# Tells bad text, whose first octet is at `offset`.  `fine`: how many octets are not.
+cdef inline void tell_bad_text(const Messages *self, size_t fine, size_t size,
+                               uint64_t offset) noexcept nogil:
     self.handler.anomaly(self.handler.user, <Direction>self.direction, INVALID_UTF8,
                          offset + min(fine, size - 1))
-    return False
 
 
 # Longer ones are joined (masked: unmasked in pieces) or cut.
@@ -43,9 +38,9 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
     cdef Direction direction = <Direction>self.direction
     cdef uint8_t mask_bit = MASK if direction == C2S else 0
     cdef size_t most = most_bytes(self)
-    cdef size_t used = 0, head
+    cdef size_t used = 0, head, fine
     cdef const uint8_t *payload
-    cdef bint ascii_only
+    cdef Utf8 state = Utf8(0, 0, 0)
     cdef Header header
     cdef MessageEvent event
     if self.limits.digest == DIGEST_ALL:  # each is hashed, the empty one too
@@ -66,13 +61,18 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
         event.length = event.wire_length = header.length
         event.opcode = header.first & OPCODE
         used += head + event.size
-        event.valid_utf8 = True
+        state.need = 0
+        fine = event.size
         if mask_bit:
-            ascii_only = not unmask(space.scratch, payload, event.size, header.key)
+            if event.opcode == TEXT:
+                fine = utf8_unmask(&state, space.scratch, payload, event.size, header.key)
+            else:
+                unmask(space.scratch, payload, event.size, header.key)
             payload = space.scratch
-        else:
-            ascii_only = event.opcode != TEXT or not non_ascii(payload, event.size)
-        if not ascii_only and event.opcode == TEXT:
-            event.valid_utf8 = is_text(self, payload, event.size, event.offset + head)
+        elif event.opcode == TEXT and non_ascii(payload, event.size):
+            fine = utf8_feed(&state, payload, event.size)
+        event.valid_utf8 = fine == event.size and not state.need
+        if not event.valid_utf8:
+            tell_bad_text(self, fine, event.size, event.offset + head)
         event.payload = payload
         self.handler.message(self.handler.user, direction, &event)

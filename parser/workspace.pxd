@@ -1,6 +1,6 @@
 """What a thread lends to the connection that it works on, so that an idle one holds no buffer."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from sockwarden.parser.buffer cimport Buffer
 
@@ -29,9 +29,10 @@ ctypedef sw_workspace Workspace
 # This thread's.  NULL: no memory.
 cdef Workspace *workspace_get() noexcept nogil
 
-# Room for `size` bytes in all, which have come: by a spare buffer that is not far larger, else
-# by more memory.  False, and nothing changed: there is none.
-cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil
+# Room for `size` bytes in all, which have come, of `expected` ones: by a spare buffer that is
+# not far larger, else by more memory.  False, and nothing changed: there is none.
+cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
+                         uint64_t expected) noexcept nogil
 
 # Takes the buffer of a finished message back; of small ones and of large ones, up to a bound,
 # the largest stays.

@@ -7,6 +7,7 @@ connection to connection: memory follows the threads and the open messages,
 whatever the number of connections, and no message costs an allocation.
 """
 
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -29,17 +30,20 @@ cdef Workspace *workspace_get() noexcept nogil:
 
 
 # The spare buffer that suits `size` bytes.  A message may stay open for long: it does not get
-# what it cannot use.
-cdef inline sw_spare *suitable(Workspace *self, size_t size) noexcept nogil:
+# what it will not use.  How many it expects is only what its sender says, so that counts when
+# more than a small buffer has come; then a long message is not copied as it grows.
+cdef inline sw_spare *suitable(Workspace *self, size_t size, uint64_t expected) noexcept nogil:
+    cdef uint64_t use = max(<uint64_t>size, expected) if size > SMALL_BYTES else size
     if self.spare[0].room >= size:
         return &self.spare[0]
-    if self.spare[1].room >= size and self.spare[1].room // 4 <= size:
+    if self.spare[1].room >= size and self.spare[1].room // 4 <= use:
         return &self.spare[1]
     return NULL
 
 
-cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size) noexcept nogil:
-    cdef sw_spare *spare = suitable(self, size)
+cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
+                         uint64_t expected) noexcept nogil:
+    cdef sw_spare *spare = suitable(self, size, expected)
     if spare == NULL:
         return buffer_reserve(buffer, size)
     if buffer.size:

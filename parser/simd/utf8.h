@@ -6,9 +6,14 @@
  * Blocks of ASCII get no short cut: a branch that text makes unpredictable costs more than
  * the look-ups, and text that is all ASCII does not come here.
  *
+ * Long text is mostly not ASCII as a whole, but in long parts: `unmask_prefix` looks at four
+ * blocks together.
+ *
  * prefix: how many octets, from a boundary of characters on, are whole and valid
  * characters.  It may stop up to a block early, before something that is not: the scalar
  * code (utf8.pyx) goes on from there and tells the octet.
+ * unmask_prefix: unmasks all (see masking.h), and tells the same of the outcome, in one pass
+ * while the bytes come from memory.
  */
 #ifndef SOCKWARDEN_UTF8_H
 #define SOCKWARDEN_UTF8_H
@@ -17,11 +22,13 @@
 #include <stdint.h>
 
 typedef size_t (*sw_utf8_fn)(const uint8_t *data, size_t size);
+typedef size_t (*sw_unmask_utf8_fn)(uint8_t *out, const uint8_t *in, size_t size, uint32_t key);
 
 struct sw_utf8 {
     const char *name;
     int (*supported)(void);
     sw_utf8_fn prefix;
+    sw_unmask_utf8_fn unmask_prefix; /* or 0 */
 };
 
 extern const struct sw_utf8 sw_utf8_avx2, sw_utf8_avx512;

@@ -79,4 +79,4 @@ static int supported(void)
 
 #endif
 
-const struct sw_utf8 sw_utf8_avx2 = {"avx2", supported, prefix};
+const struct sw_utf8 sw_utf8_avx2 = {"avx2", supported, prefix, 0};

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import Text
+from wire import mask
 
 from sockwarden.parser import utf8
 
@@ -80,3 +81,25 @@ def test_all_pairs_of_octets_then_more():
         for second in range(256):
             octets = bytes([first, second]) + b"\x80" * 20
             assert utf8.valid_prefix(octets) == earliest(octets)
+
+
+# Long runs of ASCII between other characters: parts of a text that are looked at together.
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([c.encode() for c in GOOD] + BAD))),
+    st.integers(0, 300),
+    st.binary(min_size=4, max_size=4),
+)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_unmasked_in_the_same_pass(parts, rest, key):
+    clear = b"".join(b"a" * run + sequence for run, sequence in parts) + b"a" * rest
+    assert utf8.unmasked_prefix(mask(clear, key), key) == (clear, *earliest(clear))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_character_cut_in_every_place_of_a_block(cut):
+    for before in (*range(120, 134), *range(188, 196), *range(252, 260)):
+        for after in (0, 1, 60, 300):
+            clear = b"a" * before + "\U0001f600".encode()[:cut] + b"a" * after
+            assert utf8.unmasked_prefix(clear, bytes(4)) == (clear, before + cut, False)
