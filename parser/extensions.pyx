@@ -13,7 +13,7 @@ cdef enum:
 # Cuts `name = value` into both; a quoted value loses its quotes.  False: there is no value.
 cdef bint cut(Text parameter, Text *name, Text *value) noexcept nogil:
     cdef Text rest = parameter
-    value[0] = Text(NULL, 0)
+    name[0] = value[0] = Text(NULL, 0)
     if not list_next(&rest, b"=", name) or name.size == parameter.size:
         return False
     value[0] = strip(rest)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockwarden.parser import extensions
 from sockwarden.parser import Handshake
 
 REQUEST = {
@@ -297,3 +298,14 @@ def test_no_lines_make_it_raise(request_, response):
         "\r\n".join(["HTTP/1.1 101 x", *response, "", ""]).encode("latin-1"),
     )
     assert seen.fields()["faults"] == sorted(seen.faults)
+
+
+def test_an_empty_parameter_has_an_empty_name():
+    assert extensions.parse(b"permessage-deflate;; x=1") == [
+        (b"permessage-deflate", [(b"", None), (b"x", b"1")])
+    ]
+    assert extensions.agreed(b"permessage-deflate;;server_no_context_takeover") == (
+        (15, False),
+        (15, True),
+        False,
+    )
