@@ -13,7 +13,7 @@ class Pipeline:
         trace: report connections, messages, control frames and anomalies too, not alerts only.
         agent: the name that alerts carry.
         process: names a process by its number and start time (CLOCK_BOOTTIME, ns).
-        wanted: asked after each handshake; a connection that is not wanted is left alone.
+        wanted: asked for each connection when it opens; one that is not wanted is left alone.
         redaction_key: of the hashes that stand for masked secrets.
         clock_offset_ns: from the records' clock to the epoch.
     """

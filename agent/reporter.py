@@ -66,9 +66,11 @@ class Reporter:
     ) -> None:
         """A connection opens: names are resolved while its process is still there."""
         process = self._process(pid, start_ns) if pid and self._process else None
-        self._subjects[connection] = Subject(
+        subject = Subject(
             role=role, source=source, endpoints=endpoints, pid=pid or None, process=process
         )
+        subject.end.wanted = self._wanted is None or self._wanted(subject)
+        self._subjects[connection] = subject
 
     def request(self, connection: int, head: bytes) -> None:
         """The other end of this connection and a proxy's legs know each other by the key."""
@@ -82,10 +84,10 @@ class Reporter:
         """Both heads are whole.  False: this connection need not be looked at."""
         subject = self._subjects[connection]
         subject.see_handshake(Handshake(request, response))
+        if not subject.end.wanted:
+            return False
         if self._ends.settle(subject.end):
             self.duplicate_ends += 1
-            return False
-        if self._wanted and not self._wanted(subject):
             return False
         if upgraded:
             self._introduce(subject)

@@ -1,5 +1,6 @@
 """A connection seen twice on one host is judged once; a proxy's legs are two."""
 
+import sockwarden.agent.ends
 from sockwarden.agent.endpoint import UNKNOWN, Endpoints
 from sockwarden.agent.ends import End, Ends
 
@@ -73,6 +74,34 @@ def test_what_is_closed_counts_no_more():
     ends = watch(front, to_upstream)
     ends.remove(to_upstream)
     assert not ends.proxied(front)
+
+
+def test_a_server_that_closed_before_its_client_had_the_answer():
+    server, client = accepting("::1:80", "::1:4000"), opening("::1:4000", "::1:80")
+    ends = watch(server)
+    ends.add(client)
+    ends.remove(server)
+    assert ends.settle(client)
+    ends.remove(client)
+
+
+def test_a_server_that_is_not_wanted_hides_no_client():
+    server, client = accepting("::1:80", "::1:4000"), opening("::1:4000", "::1:80")
+    server.wanted = False
+    ends = watch(server, client)
+    assert not client.duplicate
+    assert not ends.proxied(client)
+
+
+def test_what_closed_is_forgotten_in_the_end(monkeypatch):
+    monkeypatch.setattr(sockwarden.agent.ends, "MAX_CLOSED", 2)
+    ends = Ends()
+    for number in range(9):
+        end = End(f"{number}", accepting=True, endpoints=UNKNOWN)
+        ends.add(end)
+        ends.remove(end)
+    assert ends.settle(End("8", accepting=False, endpoints=UNKNOWN))
+    assert not ends.settle(End("6", accepting=False, endpoints=UNKNOWN))
 
 
 def test_a_copied_nonce_never_hides_an_accepting_end():

@@ -7,11 +7,13 @@ says exactly what must be told of them: connections, messages, alerts, whose, an
 import asyncio
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -151,7 +153,7 @@ class Judged:
     def now(self, target: str, count: int = 1) -> list[Told]:
         """What was told of it, after a scene that was played later has been judged."""
         told = self._watch.of(target)
-        assert len(told) == count, told
+        assert len(told) == count, [one.connection for one in told]
         return told
 
 
@@ -549,3 +551,75 @@ def library(name: str) -> str:
     """Where this process has it from."""
     maps = Path("/proc/self/maps").read_text().splitlines()
     return next(line.split()[-1] for line in maps if line.endswith(f"/{name}"))
+
+
+# ------------------------------------------------------------------------------- watch itself
+
+
+def test_pid_port_and_only_select(plain: Other, certificate) -> None:
+    """By the client's process too, whose server on this host is not selected."""
+    with (
+        others.python("asynchronous.py", "127.0.0.1", 0, *certificate) as server,
+        _started("--port", str(server.port), "--only", "alert,counters") as by_port,
+        _started("--pid", str(os.getpid()), "--only", "connection,alert") as by_client,
+    ):
+        by_port.ready()
+        by_client.ready()
+        to_tls, to_plain = path("selected"), path("selected")
+        with opened(server.port, to_tls) as connection:
+            converse(connection)
+        with opened(plain.port, to_plain, tls=False) as connection:
+            converse(connection)
+        _is_told(by_port, {("alert", to_tls)})
+        _is_told(
+            by_client,
+            {(kind, to) for kind in ("connection", "alert") for to in (to_tls, to_plain)},
+        )
+        for report in by_client.reports:
+            if report["type"] == "alert":
+                assert report["process"]["pid"] == os.getpid()
+                assert report["proxied"] is False
+        assert by_port.stop() is not None
+        assert {report["type"] for report in by_port.reports} == {"alert", "counters"}
+
+
+@contextmanager
+def _started(*arguments: str) -> Iterator[Watch]:
+    watch = Watch(*arguments)
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def _is_told(watch: Watch, wanted: set[tuple[str, str]]) -> None:
+    """These types of these paths, and no other."""
+
+    def seen() -> set[tuple[str, str]]:
+        return {(r["type"], r["path"]) for r in watch.reports if "path" in r}
+
+    watch.until(lambda: wanted <= seen(), lambda: f"{wanted}, but {seen()}")
+    assert seen() == wanted
+
+
+def test_a_closed_pipe_and_a_signal_amid_traffic_end_it(plain: Other) -> None:
+    """`watch | head -1` ends by itself, SIGTERM at once: nothing is left of either."""
+    command = [sys.executable, "-P", "-m", "sockwarden.cli", "watch", "--json"]
+    head = subprocess.Popen(
+        ["bash", "-c", '"$@" | head -1; echo "${PIPESTATUS[*]}"', "bash", *command],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    with _started() as watch, opened(plain.port, path("amid"), tls=False) as connection:
+        watch.ready()
+        while head.poll() is None:
+            converse(connection)
+        out, complaints = head.communicate()
+        assert b"Traceback" not in complaints, complaints
+        assert out.splitlines()[-1] == b"0 0", out
+        converse(connection)
+        processes = family(watch.process.pid)
+        assert len(processes) >= 3  # helper, its worker, the ELF reader
+        assert watch.stop(signal.SIGTERM) is not None
+        assert watch.process.returncode == 0
+        assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+        converse(connection)
