@@ -116,14 +116,19 @@ class Agent:
         """New rules, if they are whole; else the old ones stay in force."""
         try:
             self._rules = read_rules(self._config)
-        except (InvalidRulesError, RuleError, OSError) as error:
-            for reason in str(error).splitlines():
-                journal.say(_log, logging.ERROR, f"the rules stay as they are: {reason}")
+        except OSError as error:
+            self._keep_rules(complaints.of_file(error))
+        except (InvalidRulesError, RuleError) as error:
+            self._keep_rules(str(error))
         else:
             self.pipeline.replace_rules(self._rules)
             text = f"{len(self._rules.rules)} rules in force ({self._rules.digest[:12]})"
             journal.say(_log, logging.INFO, text, journal.Event.RELOADED)
         self._control.say(protocol.Ready())
+
+    def _keep_rules(self, reasons: str) -> None:
+        for reason in reasons.splitlines():
+            journal.say(_log, logging.ERROR, f"the rules stay as they are: {reason}")
 
     def status(self) -> wire.Status:
         """For the heartbeat; called by the uplink's thread."""
