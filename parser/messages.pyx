@@ -18,7 +18,7 @@ from sockwarden.parser.buffer cimport LEAST_ROOM, buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
-    CONTINUATION, DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
+    DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
     Anomaly, Direction, MessageEvent)
 from sockwarden.parser.header cimport OPCODE, Header
 from sockwarden.parser.inflate cimport (

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockwarden.parser import extensions
-from sockwarden.parser import Handshake
+from sockwarden.parser import Handshake, extensions
 
 REQUEST = {
     "Host": "example.org",
