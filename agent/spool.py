@@ -12,23 +12,7 @@ What it promises
 
 What it refuses: a second user of the directory, and a directory of something else.
 
-On disk
--------
-    DIRECTORY/lock                        flock(2) of the one user
-    DIRECTORY/cursor                      how far the collector acknowledged
-    DIRECTORY/00000000000000000001.seg    segments, named by their first sequence
-    DIRECTORY/00000000000000004711.seg    the last one is written, all others are sealed
-
-All integers are little-endian.
-
-    segment   = header record*
-    header    = magic "SWSPOOL1" (8) | spool (8) | first sequence (8) | crc32c of those (4)
-    record    = marker F5 53 57 52 (4) | length (4) | crc32c (4) | sequence (8) | alert (length)
-    cursor    = magic "SWCURSR1" (8) | spool (8) | sequence (8) | crc32c of those (4)
-
-The CRC of a record covers sequence and alert.  The alert is msgpack, as msgspec writes the
-struct.  A marker begins with an octet that UTF-8 never contains, and an alert's strings are
-UTF-8: nobody who shapes an alert can plant a false record inside it.
+The form of its files is `agent/segment.py`'s.
 
 Writing
 -------
@@ -57,7 +41,6 @@ import fcntl
 import logging
 import os
 import secrets
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -65,27 +48,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import google_crc32c
 import msgspec
 
+from sockwarden.agent import segment as form
 from sockwarden.agent.alert import Alert, Level
 from sockwarden.agent.identity import alert_id
 from sockwarden.daemon.journal import Event, say
 
-_SEGMENT_MAGIC = b"SWSPOOL1"
-_CURSOR_MAGIC = b"SWCURSR1"
-_MARKER = b"\xf5SWR"
-_HEAD = struct.Struct("<8sQQ")
-_CRC = struct.Struct("<I")
-_RECORD = struct.Struct("<4sIIQ")
-_SEQUENCE = struct.Struct("<Q")
-_HEAD_BYTES = _HEAD.size + _CRC.size
-
-MAX_RECORD_BYTES = 512 << 10
 # What may be appended and not yet durable: a disk that hangs must not eat the memory.
 MAX_PENDING_BYTES = 8 << 20
-# A record that begins in the first half of a window ends in it.
-_WINDOW_BYTES = 2 * (MAX_RECORD_BYTES + _RECORD.size)
 _RETRY_S = 1.0
 
 # The share of the limit, in hundredths, up to which a level is taken.
@@ -98,8 +69,6 @@ _SHARES = {
 }
 
 _log = logging.getLogger(__name__)
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Alert).decode
 
 
 class SpoolError(Exception):
@@ -113,15 +82,6 @@ class Limits(Protocol):
     def limit_bytes(self) -> int: ...
     @property
     def segment_bytes(self) -> int: ...
-
-
-class _Found(NamedTuple):
-    """A whole record: its place, where it ends, and its alert still encoded."""
-
-    start: int
-    end: int
-    sequence: int
-    body: bytes
 
 
 class Part(NamedTuple):
@@ -237,7 +197,7 @@ class Spool:
                 sequence=sequence,
                 id=alert_id(alert.agent or "", self._number, sequence, time.time_ns()),
             )
-            record = _pack(sequence, _encode(named))
+            record = form.encode(sequence, named)
             if not self._admits(alert.level, len(record)):
                 return None
             try:
@@ -262,13 +222,13 @@ class Spool:
         if self._closing:
             self._counters["spool_failed.closed"] += 1
             return False
-        if size > MAX_RECORD_BYTES:
+        if size > form.MAX_RECORD_BYTES:
             self._counters["spool_failed.too_large"] += 1
             return False
         if self._pending_bytes + size > MAX_PENDING_BYTES:
             self._counters["spool_failed.pending"] += 1
             return False
-        used = self._size_bytes + size + _HEAD_BYTES
+        used = self._size_bytes + size + form.HEAD_BYTES
         if used * 100 <= self._limit_bytes * _SHARES[level]:
             self._full.discard(level)
             return True
@@ -288,7 +248,7 @@ class Spool:
 
     def _write(self, sequence: int, record: bytes) -> _Pending:
         segment = self._segments[-1]
-        if segment.size + len(record) > self._segment_bytes and segment.size > _HEAD_BYTES:
+        if segment.size + len(record) > self._segment_bytes and segment.size > form.HEAD_BYTES:
             old = self._file
             segment, self._file = self._create(sequence)
             self._segments.append(segment)
@@ -309,14 +269,14 @@ class Spool:
         path = self._directory / f"{first:020}.seg"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            _write_at(file, _head(_SEGMENT_MAGIC, self._number, first), 0)
+            _write_at(file, form.head(form.SEGMENT_MAGIC, self._number, first), 0)
         except OSError:
             os.close(file)
             path.unlink()
             raise
         self._created = True
-        self._size_bytes += _HEAD_BYTES
-        return _Segment(path, first, _HEAD_BYTES), file
+        self._size_bytes += form.HEAD_BYTES
+        return _Segment(path, first, form.HEAD_BYTES), file
 
     # The committing thread.
 
@@ -398,24 +358,23 @@ class Spool:
             segments = [(segment, segment.durable_size) for segment in self._segments]
         for found in self._records(segments, after):
             try:
-                alerts.append(_decode(found.body))
-            except msgspec.MsgspecError:
-                # Whole by its CRC, and yet no alert: another version wrote it.
+                alerts.append(form.decode(found.body))
+            except form.NotAnAlertError:
                 self._counters["spool_corrupt"] += 1
             if len(alerts) == count:
                 return Part(alerts, found.sequence)
         return Part(alerts, max(after, durable))
 
-    def _records(self, segments: list[tuple[_Segment, int]], after: int) -> Iterator[_Found]:
+    def _records(self, segments: list[tuple[_Segment, int]], after: int) -> Iterator[form.Record]:
         """The records behind `after`; remembers its place for the next call."""
         following = [segment.first for segment, _ in segments[1:]]
         for (segment, size), end in zip_longest(segments, following):
             if end is not None and end <= after + 1:
                 continue
-            offset, last = _HEAD_BYTES, segment.first - 1
+            offset, last = form.HEAD_BYTES, segment.first - 1
             if self._position and self._position[0] is segment and self._position[2] <= after:
                 _, offset, last = self._position
-            for found in _scan_file(segment.path, offset, size):
+            for found in form.scan(segment.path, offset, size):
                 if found.sequence <= last:
                     continue
                 if found.start != offset:
@@ -467,7 +426,7 @@ class Spool:
             )
 
     def _write_cursor(self) -> None:
-        cursor = _head(_CURSOR_MAGIC, self._number, self._acknowledged)
+        cursor = form.head(form.CURSOR_MAGIC, self._number, self._acknowledged)
         file = os.open(self._directory / "cursor", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _write_at(file, cursor, 0)
@@ -505,7 +464,7 @@ class Spool:
         return lock
 
     def _recover(self) -> None:
-        cursor = _read_head(self._directory / "cursor", _CURSOR_MAGIC)
+        cursor = form.read_head(self._directory / "cursor", form.CURSOR_MAGIC)
         self._segments = self._find_segments(cursor)
         self._acknowledged = cursor[1] if cursor and cursor[0] == self._number else 0
         durable = given = self._acknowledged
@@ -519,7 +478,7 @@ class Spool:
         self._next = given + 1
         # A sealed segment never changes: writing always begins in a new one.  An empty one
         # may go, but not before its successor bears witness to the numbers given away.
-        empty = [segment for segment in self._segments[-1:] if segment.size == _HEAD_BYTES]
+        empty = [segment for segment in self._segments[-1:] if segment.size == form.HEAD_BYTES]
         segment, self._file = self._create(self._next)
         _synchronise_directory(self._directory)
         for old in empty:
@@ -536,7 +495,7 @@ class Spool:
         for path in sorted(self._directory.glob("*.seg")):
             if not (path.stem.isdecimal() and len(path.stem) == 20):
                 raise SpoolError(f"{path}: not a segment of a spool; move it away")
-            head = _read_head(path, _SEGMENT_MAGIC)
+            head = form.read_head(path, form.SEGMENT_MAGIC)
             if head is not None:
                 numbers.add(head[0])
             segments.append(_Segment(path, int(path.stem), path.stat().st_size))
@@ -552,8 +511,8 @@ class Spool:
 
     def _mend(self, segment: _Segment) -> tuple[int, int]:
         """Cuts a torn tail; returns the last sequence and how many more may have been given."""
-        end, last = _HEAD_BYTES, segment.first - 1
-        for found in _scan_file(segment.path, _HEAD_BYTES, segment.size):
+        end, last = form.HEAD_BYTES, segment.first - 1
+        for found in form.scan(segment.path, form.HEAD_BYTES, segment.size):
             end, last = found.end, max(last, found.sequence)
         torn_bytes = max(0, segment.size - end)
         segment.size = segment.durable_size = end
@@ -568,70 +527,7 @@ class Spool:
             Event.SPOOL_RECOVERED,
             TORN_BYTES=torn_bytes,
         )
-        return last, 1 + torn_bytes // _RECORD.size
-
-
-def _head(magic: bytes, spool: int, sequence: int) -> bytes:
-    head = _HEAD.pack(magic, spool, sequence)
-    return head + _CRC.pack(google_crc32c.value(head))
-
-
-def _read_head(path: Path, magic: bytes) -> tuple[int, int] | None:
-    """Spool and sequence of a segment's header or of the cursor; None: absent or damaged."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        return None
-    if len(head) < _HEAD_BYTES or head[:8] != magic:
-        return None
-    if _CRC.unpack_from(head, _HEAD.size)[0] != google_crc32c.value(head[: _HEAD.size]):
-        return None
-    _, spool, sequence = _HEAD.unpack_from(head)
-    return spool, sequence
-
-
-def _pack(sequence: int, body: bytes) -> bytes:
-    crc = google_crc32c.value(_SEQUENCE.pack(sequence) + body)
-    return _RECORD.pack(_MARKER, len(body), crc, sequence) + body
-
-
-def _scan_file(path: Path, start: int, end: int) -> Iterator[_Found]:
-    """The whole records in that part of a file, stepping over whatever else is there."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        position = start
-        while position < end:
-            file.seek(position)
-            window = file.read(min(_WINDOW_BYTES, end - position))
-            final = len(window) < _WINDOW_BYTES
-            used = 0
-            for found in _scan(window, final):
-                used = found.end
-                yield found._replace(start=position + found.start, end=position + found.end)
-            if final:
-                return
-            position += used or _WINDOW_BYTES // 2
-
-
-def _scan(window: bytes, final: bool) -> Iterator[_Found]:
-    """The whole records in `window`; unless `final`, one that goes beyond its end stops it."""
-    at = window.find(_MARKER)
-    while at >= 0 and at + _RECORD.size <= len(window):
-        _, length, crc, sequence = _RECORD.unpack_from(window, at)
-        end = at + _RECORD.size + length
-        if length <= MAX_RECORD_BYTES and end > len(window) and not final:
-            return
-        body = window[at + _RECORD.size : end]
-        whole = length <= MAX_RECORD_BYTES and end <= len(window)
-        if whole and google_crc32c.value(_SEQUENCE.pack(sequence) + body) == crc:
-            yield _Found(at, end, sequence, body)
-            at = window.find(_MARKER, end)
-        else:
-            at = window.find(_MARKER, at + 1)
+        return last, 1 + torn_bytes // form.RECORD_HEAD_BYTES
 
 
 def _write_at(file: int, data: bytes, offset: int) -> None:
