@@ -1,8 +1,8 @@
 """The loop of a process that watches this host's kernel: rings in, findings out.
 
-It runs without privilege and looks at the rings every `DRAIN_SECONDS`, or at once when the
-probe wakes it above a fill level: a wake-up for each record would cost the watched programs
-more than the capture itself.
+It runs without privilege and looks at the rings every `DRAIN_SECONDS`, every `IDLE_SECONDS` where
+nothing came for a while, or at once when the probe wakes it above a fill level: a wake-up for
+each record would cost the watched programs more than the capture itself.
 """
 
 import select
@@ -15,6 +15,8 @@ from sockwarden.agent.probe import protocol
 from sockwarden.agent.ring import Ring
 
 DRAIN_SECONDS = 0.01
+IDLE_SECONDS = 0.05
+IDLE_AFTER_SECONDS = 1.0
 RECORDS_A_TURN = 4096
 REPORT_SECONDS = 1.0
 
@@ -45,6 +47,7 @@ class Live:
         self._turns = 0
         self._uplink_progress = uplink_progress or (lambda: self._turns)
         self._reported = 0.0
+        self._taken = 0.0  # when the rings last held something
 
     def run(self) -> None:
         """Until the helper says stop or `step` says no; then once more for what is left."""
@@ -56,7 +59,8 @@ class Live:
         running = True
         while running:
             if not self.turn():
-                poll.poll(DRAIN_SECONDS * 1000)
+                idle = time.monotonic() - self._taken > IDLE_AFTER_SECONDS
+                poll.poll((IDLE_SECONDS if idle else DRAIN_SECONDS) * 1000)
             self._control.listen()
             running = self._obey() and self._step()
             self._report()
@@ -68,6 +72,8 @@ class Live:
         taken = sum(self._pipeline.drain(ring, RECORDS_A_TURN) for ring in self._rings)
         self._pipeline.deliver()
         self._turns += 1
+        if taken:
+            self._taken = time.monotonic()
         return taken
 
     def _obey(self) -> bool:
