@@ -613,6 +613,7 @@ def test_a_closed_pipe_and_a_signal_amid_traffic_end_it(plain: Other) -> None:
         watch.ready()
         while head.poll() is None:
             converse(connection)
+            time.sleep(0.2)  # it is to start, beside what this would cost
         out, complaints = head.communicate()
         assert b"Traceback" not in complaints, complaints
         assert out.splitlines()[-1] == b"0 0", out
