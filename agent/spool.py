@@ -170,6 +170,11 @@ class Spool:
         return self._durable
 
     @property
+    def pending(self) -> bool:
+        """Whether something that was appended is not durable yet."""
+        return bool(self._pending)
+
+    @property
     def acknowledged_sequence(self) -> int:
         return self._acknowledged
 

@@ -385,7 +385,12 @@ class _Session:
                 return True
             if not self._uplink.stopping:
                 return False
-            delivered = not self._flying and self._sent >= self._spool.durable_sequence
+            # In this order: what is pending becomes durable, never the other way round.
+            delivered = (
+                not self._flying
+                and not self._spool.pending
+                and self._sent >= self._spool.durable_sequence
+            )
             return delivered or not self._uplink.flushing
 
     def _give_up(self, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Whatever the collector does, each alert arrives, in order, and twice only as a resend."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +10,9 @@ from pathlib import Path
 import grpc
 import msgspec
 import pytest
+from agent_alerts import make_alert
 
 from sockwarden.agent import uplink as uplink_module
-from sockwarden.agent.alert import Alert, Category, Level, Process
 from sockwarden.agent.config import Config
 from sockwarden.agent.config import Uplink as UplinkSection
 from sockwarden.agent.spool import Spool
@@ -31,33 +32,6 @@ DEADLINE_S = 20.0
 class Limits(msgspec.Struct, frozen=True):
     limit_bytes: int = 16 << 20
     segment_bytes: int = 64 << 10
-
-
-def make_alert(text: str = "x") -> Alert:
-    return Alert(
-        conn=7,
-        id="",
-        agent="host-1",
-        sequence=None,
-        time="2026-11-24T22:00:00.000000001Z",
-        rule="sql-union",
-        title="t",
-        level=Level.HIGH,
-        category=Category.INJECTION,
-        tags=("cwe.89",),
-        dir="c2s",
-        opcode=1,
-        evidence=text,
-        count=2,
-        client="10.9.0.1:20000",
-        server="10.9.0.2:8080",
-        path="/chat",
-        origin=None,
-        subprotocol=None,
-        tls="openssl",
-        proxied=False,
-        process=Process(pid=4711, exe="/usr/bin/node", uid=33),
-    )
 
 
 class Collector(IngestServiceServicer):
@@ -335,6 +309,27 @@ def test_stop_flushes_what_is_there(
     uplink.stop(DEADLINE_S)
     assert spool.depth == 0
     assert collector.received == list(range(1, 3_001))
+
+
+def test_stop_waits_for_what_the_disk_still_writes(
+    spool: Spool,
+    collector: Collector,
+    connect: Callable[..., Uplink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collector.start()
+    uplink = connect(collector.address)
+    until(lambda: uplink.connected)
+    slow, written = os.fdatasync, threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda file: (written.wait(DEADLINE_S), slow(file)))
+    raise_alerts(spool, 10)
+    stopping = threading.Thread(target=uplink.stop, args=(DEADLINE_S,))
+    stopping.start()
+    until(lambda: uplink.stopping)
+    stopping.join(0.2)
+    written.set()
+    stopping.join()
+    assert len(collector.stored) == 10
 
 
 def test_stop_is_bounded_when_the_collector_hangs(
