@@ -7,7 +7,7 @@ pass on what a hostile peer wrote as it is: control characters are shown escaped
 
 import uuid
 from collections.abc import Callable, Collection
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
 import msgspec
 from rich.console import Console
@@ -23,7 +23,6 @@ from sockwarden.agent.alert import (
     Message,
     Report,
 )
-from sockwarden.agent.sink import Sink
 
 TYPES: Final = ("connection", "message", "control", "anomaly", "alert", "counters")
 
@@ -39,14 +38,11 @@ _STYLES: Final = {
 }
 
 
-class Output(Sink, Protocol):
-    """A sink that can also say the sums at the end."""
-
-    def counters(self, report: Counters) -> None: ...
-
-
 class _Selected:
-    """Passes on the reports of the selected types, and counts the alerts."""
+    """A sink that passes on the reports of the selected types, and counts the alerts.
+
+    It also says the sums at the end.
+    """
 
     def __init__(self, only: Collection[str] | None) -> None:
         self._only = frozenset(TYPES if only is None else only)

@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from sockwarden.agent import report
 from sockwarden.agent.alert import Counters
 from sockwarden.agent.control import Control, HelperGoneError
@@ -42,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rings = [Ring(descriptor) for descriptor in control.hello()]
         rules = load_rules([options.rules] if options.rules else None, strict=False)
         privileges.drop(USER, keep=[control.fileno(), *(ring.fileno() for ring in rings)])
-        output = _output(options)
+        only = options.only.split(",") if options.only else None
+        output = report.output(sys.stdout.buffer, only, json=options.json, live=True)
         pipeline = Pipeline(
             rules,
             output,
@@ -77,13 +76,6 @@ def _filter(pid: int | None, port: int | None) -> Callable[[Subject], bool] | No
         )
 
     return wanted
-
-
-def _output(options: argparse.Namespace) -> report.Output:
-    only = options.only.split(",") if options.only else None
-    if options.json:
-        return report.JsonLines(sys.stdout.buffer, only, live=True)
-    return report.Columns(Console(), only)
 
 
 def _counters(control: Control, pipeline: Pipeline) -> Counters:

@@ -10,45 +10,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from agent_alerts import make_alert
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sockwarden.agent import spool as spool_module
-from sockwarden.agent.alert import Alert, Category, Level
+from sockwarden.agent.alert import Alert, Level
 from sockwarden.agent.spool import Spool, SpoolError
 
 
 class Limits(msgspec.Struct, frozen=True):
     limit_bytes: int = 1 << 20
     segment_bytes: int = 4096
-
-
-def make_alert(text: str = "x", level: Level = Level.HIGH) -> Alert:
-    return Alert(
-        conn=1,
-        id="",
-        agent="host-1",
-        sequence=None,
-        time="2026-11-24T22:00:00.000000001Z",
-        rule="r",
-        title="t",
-        level=level,
-        category=Category.INJECTION,
-        tags=(),
-        dir="c2s",
-        opcode=1,
-        evidence=text,
-        count=1,
-        client=None,
-        server=None,
-        path=None,
-        origin=None,
-        subprotocol=None,
-        tls=None,
-        proxied=False,
-        process=None,
-    )
 
 
 def fill(spool: Spool, count: int) -> list[Alert]:
@@ -160,7 +134,7 @@ def test_low_levels_are_refused_first_and_counted(opened: Callable[..., Spool]) 
     taken: dict[Level, int] = {}
     for level in (Level.LOW, Level.MEDIUM, Level.CRITICAL):
         taken[level] = 0
-        while spool.append(make_alert("y" * 100, level)):
+        while spool.append(make_alert("y" * 100, level=level)):
             taken[level] += 1
         assert spool.counters[f"spool_refused.{level}"] == 1
     assert all(taken.values())
@@ -170,7 +144,7 @@ def test_low_levels_are_refused_first_and_counted(opened: Callable[..., Spool]) 
     assert len(kept) == sum(taken.values())
     assert kept[0].sequence == 1
     spool.ack(kept[-1].sequence or 0)
-    assert spool.append(make_alert("y", Level.LOW)) is not None
+    assert spool.append(make_alert("y", level=Level.LOW)) is not None
 
 
 def test_crash_at_every_byte_of_the_tail(tmp_path: Path) -> None:
@@ -376,7 +350,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(size=st.integers(0, 3000), level=st.sampled_from(Level))
     def append(self, size: int, level: Level) -> None:
-        taken = self.spool.append(make_alert("m" * size, level))
+        taken = self.spool.append(make_alert("m" * size, level=level))
         if taken is not None:
             assert taken.sequence is not None
             assert taken.sequence > self.highest

@@ -10,10 +10,10 @@ import fleet
 import grpc
 import msgspec
 import pytest
+from agent_alerts import make_alert
 from authority import Authority
 
 from sockwarden.agent import uplink as uplink_module
-from sockwarden.agent.alert import Alert, Category, Level
 from sockwarden.agent.config import Agent, Config, Uplink
 from sockwarden.agent.spool import Spool
 from sockwarden.agent.uplink import Uplink as Delivery
@@ -25,31 +25,6 @@ from sockwarden.proto.v1.query_pb2 import ListAlertsRequest, ListHostsRequest
 from sockwarden.proto.v1.query_pb2_grpc import QueryServiceStub
 
 DEADLINE_S = 20.0
-
-ALERT = Alert(
-    conn=7,
-    id="",
-    agent="web-1",
-    sequence=None,
-    time="2026-11-24T22:00:00.000000001Z",
-    rule="sql-union",
-    title="t",
-    level=Level.HIGH,
-    category=Category.INJECTION,
-    tags=("cwe.89",),
-    dir="c2s",
-    opcode=1,
-    evidence="' UNION SELECT",
-    count=1,
-    client="10.9.0.1:20000",
-    server="10.9.0.2:8080",
-    path="/chat",
-    origin=None,
-    subprotocol=None,
-    tls="openssl",
-    proxied=False,
-    process=None,
-)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -75,7 +50,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     limits = Config().spool
     spool = Spool(tmp_path / "spool", limits)
     for _ in range(3):
-        assert spool.append(ALERT)
+        assert spool.append(make_alert(agent="web-1"))
     yield spool
     spool.close()
 

@@ -33,7 +33,6 @@ class Event(Enum):
     AGENT_CONNECTED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0c"
     AGENT_REFUSED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0d"
     STORE_FULL = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0e"
-    STORE_RECOVERED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e0f"
     CHILD_FAILED = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e10"
     ALERT = "5d0b1b8a3c2f4c5f8e3c6a1f0b7d9e11"
 
