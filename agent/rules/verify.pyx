@@ -162,10 +162,10 @@ cdef bint in_text(const uint8_t *text, size_t size, uint32_t *start, uint32_t *e
     cdef size_t in_all = 0
     cdef size_t run = 0
     cdef Py_ssize_t shared
-    cdef int i
+    cdef int _i
     if last > size:
         last = size
-    for i in range(3):
+    for _i in range(3):
         if first and first < last and text[first] & 0xC0 == 0x80:
             first += 1  # the rest of a character that begins before
     place = first
