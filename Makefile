@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types clean
+.PHONY: help demo test lint types bench-parser clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 demo: ## set up, then show attacks on real servers being seen (ARGS=--keep leaves it running)
 	@packaging/setup.sh demo && sockwarden demo $(ARGS)
@@ -23,6 +23,9 @@ lint: ## format, style, import contracts, protos, types
 
 types: ## types alone
 	@packaging/setup.sh test && mypy
+
+bench-parser: ## set up, then measure the parser; beside its peers where ../shared has them
+	@packaging/setup.sh test && python tests/bench/parser.py $(ARGS)
 
 clean: ## remove what was built, .venv included
 	@rm -rf .venv build

@@ -90,9 +90,10 @@ cdef inline int situation_of(const Frames *self) noexcept nogil:
             | (AFTER_CLOSE if self.control.closed and not self.close_reported else 0))
 
 
-# A message may begin here, and if it breaks no rule nothing is to be said.
-cdef inline bint may_be_whole(const Frames *self) noexcept nogil:
-    return not self.head_have and not situation_of(self) & (IN_MESSAGE | AFTER_CLOSE)
+# A frame with this first octet may be one of whole_messages.
+cdef inline bint may_be_whole(const Frames *self, uint8_t first) noexcept nogil:
+    return (first in (FIN | TEXT, FIN | BINARY) and not self.head_have
+            and not situation_of(self) & (IN_MESSAGE | AFTER_CLOSE))
 
 
 cdef inline bint is_compressed(const Frames *self) noexcept nogil:
@@ -274,7 +275,7 @@ cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept n
             payload(self, space, data, some)
             data += some
             continue
-        if may_be_whole(self):
+        if may_be_whole(self, data[0]):
             some = whole_messages(&self.messages, space, data, have, self.offset,
                                   self.control.closed)
             data += some
