@@ -135,6 +135,16 @@ class Discovery:
         self._queue: list[tuple[int, int, Key]] = []
         self._queued: set[Key] = set()
         self._order = count()
+        # Files of the processes that were there first and are still to be examined.
+        self._awaited: set[Key] | None = None
+
+    @property
+    def caught_up(self) -> bool:
+        """Every process that was there at the start was looked at, and all that it had mapped.
+
+        A host on which files never seen keep coming always has a backlog.
+        """
+        return self._awaited is not None and not self._awaited
 
     @property
     def backlog(self) -> int:
@@ -148,7 +158,12 @@ class Discovery:
         for pid in self._processes.keys() - alive:
             self._forget(pid)
         self._kernel_threads &= alive
-        done = self._look_at_processes(alive, deadline) and self._examine_files(deadline)
+        looked = self._look_at_processes(alive, deadline)
+        if looked and self._awaited is None:
+            self._awaited = set(self._queued)
+        done = looked and self._examine_files(deadline)
+        if self._awaited:
+            self._awaited &= self._queued
         if not done:
             self.counters["discovery_passes_cut"] += 1
         self._detach_unused()

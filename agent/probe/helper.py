@@ -100,7 +100,7 @@ class DiscoveryThread(threading.Thread):
             while not self._ending.is_set():
                 self.discovery.run_pass()
                 self.passed_ns = monotonic_ns()
-                self.caught_up = self.caught_up or not self.discovery.backlog
+                self.caught_up = self.discovery.caught_up
                 self._attend()
         except ElfReaderError as error:
             self.failed = f"TLS is not watched: {error}"

@@ -20,7 +20,7 @@ from pathlib import Path
 import others
 import pytest
 from others import SERVERS, Other
-from watching import Told, Watch, family, message
+from watching import START_SECONDS, Told, Watch, family, message
 from websockets.asyncio.client import connect as connect_soon
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -611,9 +611,12 @@ def test_a_closed_pipe_and_a_signal_amid_traffic_end_it(plain: Other) -> None:
     )  # fmt: skip
     with _started() as watch, opened(plain.port, path("amid"), tls=False) as connection:
         watch.ready()
+        deadline = time.monotonic() + START_SECONDS
         while head.poll() is None:
-            converse(connection)
-            time.sleep(0.2)  # it is to start, beside what this would cost
+            assert time.monotonic() < deadline
+            with opened(plain.port, path("amid"), tls=False) as seen_from_its_start:
+                converse(seen_from_its_start)
+            time.sleep(0.2)  # what starts is not to wait for this
         out, complaints = head.communicate()
         assert b"Traceback" not in complaints, complaints
         assert out.splitlines()[-1] == b"0 0", out

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DEADLINE_SECONDS = 20
+START_SECONDS = 60
 
 Report = dict[str, Any]
 
@@ -86,8 +87,13 @@ class Watch:
                 self.errors.append(line.decode().rstrip())
                 self._changed.notify_all()
 
-    def until(self, condition: Callable[[], Any], what: Callable[[], str]) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
+    def until(
+        self,
+        condition: Callable[[], Any],
+        what: Callable[[], str],
+        seconds: float = DEADLINE_SECONDS,
+    ) -> None:
+        deadline = time.monotonic() + seconds
         with self._changed:
             while not condition():
                 left = deadline - time.monotonic()
@@ -98,6 +104,7 @@ class Watch:
         self.until(
             lambda: any("watching" in line for line in self.errors) or self.process.poll(),
             lambda: "that it watches",
+            START_SECONDS,
         )
         assert self.process.poll() is None, self.errors
 

@@ -174,6 +174,20 @@ def test_a_library_that_is_loaded_late(
     assert discovery.counters["tls_files_attached"] == 0
 
 
+def test_what_keeps_coming_does_not_put_off_being_ready(
+    discovery: Discovery, program: Callable[[], Program], libssl: Path
+) -> None:
+    program()
+    assert not discovery.caught_up
+    pass_until(discovery, lambda: discovery.caught_up)
+    assert discovery.backlog == 0
+    program().load(libssl)
+    discovery._examine_files = lambda deadline: False  # type: ignore[method-assign]
+    discovery.run_pass()
+    assert discovery.backlog
+    assert discovery.caught_up
+
+
 def test_what_the_kernel_tells_is_looked_at_without_a_pass(
     reader: ElfReader, attachments: Attachments, program: Callable[[], Program], libssl: Path
 ) -> None:
@@ -283,8 +297,7 @@ def test_tables_are_bounded(
 ) -> None:
     monkeypatch.setattr(discover, "MAX_FILES", 1)
     program()
-    discovery.run_pass()
-    assert discovery.counters["discovery_table_full"] > 0
+    pass_until(discovery, lambda: discovery.counters["discovery_table_full"] > 0)
 
 
 def test_every_process_of_this_machine(reader: ElfReader, attachments: Attachments) -> None:
