@@ -37,6 +37,7 @@ RULE = "sqli-union-select"
 PYTHON = os.path.realpath(sys.executable)
 BENIGN = "good morning, is the union committee there?"
 BINARY = bytes(range(256)) * 300
+REPLY_SECONDS = 20
 FOUND_WITHIN_SECONDS = 0.5  # of a server's first listen, its TLS library is watched
 
 _numbers = count(1)
@@ -74,7 +75,7 @@ def converse(connection: ClientConnection) -> None:
     """A benign message, one attack, a long one: each comes back before the next one goes."""
     for payload in (BENIGN, INJECTION, BINARY):
         connection.send(payload)
-        assert connection.recv() == payload
+        assert connection.recv(timeout=REPLY_SECONDS) == payload
 
 
 CONVERSATION = [
