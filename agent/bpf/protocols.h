@@ -40,8 +40,8 @@ static __always_inline int is_lone_proxy_header(const struct stash *stash, u64 s
         return size == 16 + (data[14] << 8 | data[15]);
     if (size < 8 || size > 107)
         return 0;
-    /* The verifier of 6.1 does not carry the bound over to the index: the mask does. */
-    u64 last = size - 1, before = size - 3;
-    asm volatile("" : "+r"(last), "+r"(before));
-    return data[last & 127] == '\n' && data[before & 127] != '\n';
+    u64 end = size - 3;
+    asm volatile("" : "+r"(end)); /* Linux 6.1 wants the bound on the register that is used */
+    end &= 127;
+    return data[end + 2] == '\n' && data[end] != '\n';
 }
