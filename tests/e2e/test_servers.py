@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any, Self
 
 import others
 import pytest
@@ -23,7 +24,6 @@ from others import SERVERS, Other
 from watching import START_SECONDS, Told, Watch, family, message
 from websockets.asyncio.client import connect as connect_soon
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from sockwarden.cli.demo.stage import free_port, make_certificate
 
@@ -54,11 +54,54 @@ def anyone() -> ssl.SSLContext:
     return context
 
 
+class Client:
+    """A client for plain code, on one thread: before 3.13 Python's ssl does not guard one
+    thread that reads while another writes, which websockets' own synchronous client does."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        async def connected() -> Any:
+            return await connect_soon(url, **options)
+
+        self._loop = asyncio.Runner()
+        try:
+            self._connection = self._loop.run(connected())
+        except BaseException:
+            self._loop.close()
+            raise
+        self.local_address = self._connection.local_address
+
+    def send(self, message: Any, **options: Any) -> None:
+        self._loop.run(self._connection.send(message, **options))
+
+    def ping(self) -> None:
+        """And waits for the pong."""
+
+        async def answered() -> None:
+            await asyncio.wait_for(await self._connection.ping(), 5)
+
+        self._loop.run(answered())
+
+    def recv(self, timeout: float | None = None) -> Any:
+        return self._loop.run(asyncio.wait_for(self._connection.recv(), timeout))
+
+    def close(self) -> None:
+        try:
+            self._loop.run(self._connection.close())
+        finally:
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def opened(
     port: int, target: str, *, tls: bool = True, host: str = "127.0.0.1", deflate: bool = True
-) -> ClientConnection:
+) -> Client:
     shown = f"[{host}]" if ":" in host else host
-    return connect(
+    return Client(
         f"{'wss' if tls else 'ws'}://{shown}:{port}{target}",
         ssl=anyone() if tls else None,
         compression="deflate" if deflate else None,
@@ -66,12 +109,12 @@ def opened(
     )
 
 
-def address(connection: ClientConnection) -> str:
+def address(connection: Client) -> str:
     host, port = connection.local_address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def converse(connection: ClientConnection) -> None:
+def converse(connection: Client) -> None:
     """A benign message, one attack, a long one: each comes back before the next one goes."""
     for payload in (BENIGN, INJECTION, BINARY):
         connection.send(payload)
@@ -412,7 +455,7 @@ def test_fragments_and_compression(
     target = path("fragments")
     with opened(nginx.port, target, deflate=deflate) as connection:
         connection.send(pieces)
-        connection.ping().wait(5)
+        connection.ping()
         assert connection.recv() == INJECTION
     for told in judged(target, 2):
         assert told.exchanged() == whole
