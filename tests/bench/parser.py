@@ -33,6 +33,9 @@ CHUNKS = (1448, 65536)
 ROUNDS = 5
 RATIO_NAMES = {"picows-cy": "picows_cython", "picows-py": "picows_python"}
 PYTHON_PEERS = ("picows", "aiohttp", "websockets", "wsproto", "tornado", "cython")
+# Not the pure Python ones and tshark: hundreds of times slower, and most of the time of a run.
+FAST_PEERS = ["sockwarden-py", "limit", "limit-isal", "wslay"]
+FAST_PEERS += ["picows-cy", "picows-py", "aiohttp", "ws"]
 NODE_PEERS = ("ws", "bufferutil", "utf-8-validate")
 APT_PEERS = ("libwslay-dev", "libisal-dev", "libdeflate-dev", "libsimdjson-dev")
 
@@ -149,7 +152,7 @@ def measure_peers(rounds: int, only: list[str], on: list[str]) -> list[dict]:
     command = [str(PEERS / "venv/bin/python"), "run_all.py", "--corpora", "corpora"]
     command += ["--project", str(ROOT), "--project-python", sys.executable]
     command += ["--rounds", str(rounds), "--on", *on]
-    if only:
+    if only != ["all"]:
         command += ["--only", "sockwarden", *only]
     print("\n## Beside its peers", flush=True)
     subprocess.run(command, cwd=PEERS, check=True)
@@ -176,7 +179,7 @@ def ratios(cells: list[dict]) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="of the peers' harness")
-    parser.add_argument("--only", nargs="*", default=[], help="peers by name; default: all")
+    parser.add_argument("--only", nargs="+", default=FAST_PEERS, help="peers by name, or: all")
     parser.add_argument("--on", nargs="*", default=list(corpora.NAMES), help="peers' streams")
     options = parser.parse_args()
     print(f"# Parser benchmark: {machine()}")
