@@ -23,6 +23,7 @@ cdef struct Watched:
     uint64_t hits_second            # the second that `hits` counts in
     uint32_t hits
     uint32_t anomalies[ANOMALY_COUNT]
+    uint32_t number                 # in reports; 0: none was asked for
     uint32_t process                # its thread group id; 0: not known
     uint8_t role                    # enum sw_role
     bint tls

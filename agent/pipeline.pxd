@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from sockwarden.agent.connections cimport Table, Watched
 from sockwarden.agent.findings cimport Finding, Findings
+from sockwarden.agent.lines cimport Lines
 from sockwarden.agent.ring cimport Ring
 from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch
 from sockwarden.parser.events cimport (
@@ -19,7 +20,10 @@ cdef class Pipeline:
     cdef RuleSet rules
     cdef Scratch *scratch
     cdef uint64_t now_ns          # of the record at work
-    cdef bint trace               # report messages and anomalies too, not alerts only
+    cdef bint trace               # report connections and anomalies too, not alerts only
+    cdef bint trace_messages
+    cdef bint trace_controls
+    cdef Lines lines              # writes both of them; None: the sink does
     cdef object reporter          # sockwarden.agent.reporter.Reporter, used with the GIL only
     cdef object failure           # the first error of a sink since the last `deliver`
     cdef public int64_t clock_offset_ns  # from the records' clock to the epoch
@@ -65,4 +69,5 @@ cdef class Pipeline:
     cdef void handshake(self, Watched *watched, const HandshakeEvent *event) noexcept
     cdef empty_findings(self)
     cdef tell(self, const Finding *finding)
+    cdef uint32_t number_of(self, const Finding *finding) except 0
     cdef uint64_t epoch_ns(self, uint64_t time_ns) noexcept nogil

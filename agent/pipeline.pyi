@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from sockwarden.agent.alert import Process
+from sockwarden.agent.lines import Lines
 from sockwarden.agent.ring import Ring
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.sink import Sink
@@ -14,6 +15,8 @@ class Pipeline:
         agent: the name that alerts carry.
         process: names a process by its number and start time (CLOCK_BOOTTIME, ns).
         wanted: asked for each connection when it opens; one that is not wanted is left alone.
+        lines: writes messages and control frames itself, of those that it wants; the sink
+            does not hear of them.
         redaction_key: of the hashes that stand for masked secrets.
         clock_offset_ns: from the records' clock to the epoch.
     """
@@ -31,6 +34,7 @@ class Pipeline:
         connections: int = 65_536,
         process: Callable[[int, int], Process | None] | None = None,
         wanted: Callable[[Subject], bool] | None = None,
+        lines: Lines | None = None,
         redaction_key: bytes = b"",
         clock_offset_ns: int = 0,
     ) -> None: ...

@@ -22,6 +22,7 @@ from sockwarden.agent.connections cimport (
 from sockwarden.agent.findings cimport (
     FOUND_ANOMALY, FOUND_CLOSE, FOUND_CONTROL, FOUND_HIT, FOUND_MESSAGE, Finding, findings_add,
     findings_clear, findings_evidence, findings_free, findings_init, findings_room)
+from sockwarden.agent.lines cimport Lines
 from sockwarden.agent.ring cimport Ring
 from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
@@ -198,7 +199,7 @@ cdef class Pipeline:
         cdef Finding *finding
         self.messages += 1
         self.message_bytes += event.length
-        if self.trace:
+        if self.trace_messages:
             finding = self.add_finding(watched, FOUND_MESSAGE)
             finding.direction = direction
             finding.opcode = event.opcode
@@ -216,7 +217,7 @@ cdef class Pipeline:
         cdef Facts facts
         if watched.hidden:
             return
-        if self.trace:
+        if self.trace_controls:
             finding = self.add_finding(watched, FOUND_CONTROL)
             finding.direction = direction
             finding.opcode = event.opcode
@@ -351,6 +352,8 @@ cdef class Pipeline:
         elif found.kind == FOUND_ANOMALY:
             self.reporter.anomaly(found.connection, self.epoch_ns(found.time_ns),
                                   found.direction, found.opcode, found.length)
+        elif found.kind in (FOUND_MESSAGE, FOUND_CONTROL) and self.lines is not None:
+            self.lines.add(self.number_of(found), found)
         elif found.kind == FOUND_MESSAGE:
             self.reporter.message(
                 found.connection, found.direction, found.opcode, found.length,
@@ -364,12 +367,26 @@ cdef class Pipeline:
         else:
             self.reporter.forget(found.connection)
 
+    cdef uint32_t number_of(self, const Finding *found) except 0:
+        """Of the finding's connection, in reports; the connection may be over."""
+        cdef Watched *watched = table_find(&self.table, found.connection)
+        if watched == NULL:
+            return self.reporter.number(found.connection)
+        if not watched.number:
+            watched.number = self.reporter.number(found.connection)
+        return watched.number
+
     cdef uint64_t epoch_ns(self, uint64_t time_ns) noexcept nogil:
         return <uint64_t>(<int64_t>time_ns + self.clock_offset_ns)
 
     cpdef int deliver(self) except -1:
         """Hands over what was found, in its order; raises what a sink raised meanwhile."""
         self.empty_findings()
+        if self.lines is not None:
+            try:
+                self.lines.flush()
+            except Exception as error:
+                self.failure = self.failure or error
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
@@ -422,13 +439,16 @@ cdef class Pipeline:
 
     def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
                  uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
-                 size_t connections=65_536, process=None, wanted=None,
+                 size_t connections=65_536, process=None, wanted=None, Lines lines=None,
                  bytes redaction_key=b"", int64_t clock_offset_ns=0):
         self.trace = trace
+        self.trace_messages = trace and (lines is None or lines.messages)
+        self.trace_controls = trace and (lines is None or lines.controls)
+        self.lines = lines
         self.clock_offset_ns = clock_offset_ns
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
-        self.limits.digest = DIGEST_ALL if trace else DIGEST_NONE
+        self.limits.digest = DIGEST_ALL if self.trace_messages else DIGEST_NONE
         self.reporter = Reporter(
             rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
             wanted=wanted,

@@ -23,6 +23,7 @@ from sockwarden.agent.alert import (
     Message,
     Report,
 )
+from sockwarden.agent.lines import Lines
 
 TYPES: Final = ("connection", "message", "control", "anomaly", "alert", "counters")
 
@@ -83,28 +84,30 @@ class _Selected:
 class JsonLines(_Selected):
     """One JSON object a line.
 
+    The pipeline writes messages and control frames into `lines` itself; what it delivers is
+    flushed.
+
     Args:
         stream: where the lines go, in UTF-8.
         only: types of reports to write; None: all.
-        live: each line is flushed at once; otherwise the stream's buffer decides.
     """
 
-    def __init__(
-        self, stream: BinaryIO, only: Collection[str] | None = None, *, live: bool = False
-    ) -> None:
+    def __init__(self, stream: BinaryIO, only: Collection[str] | None = None) -> None:
         super().__init__(only)
-        self._stream = stream
-        self._live = live
+        self.lines = Lines(stream, self._only)
         self._encode = msgspec.json.Encoder().encode
 
     def _write(self, report: Report) -> None:
-        self._stream.write(self._encode(report) + b"\n")
-        if self._live:
-            self._stream.flush()
+        self.lines.write(self._encode(report) + b"\n")
+
+    def flush(self) -> None:
+        self.lines.flush()
 
 
 class Columns(_Selected):
     """Lines for a person: connection, direction, what it is."""
+
+    lines = None
 
     def __init__(self, console: Console, only: Collection[str] | None = None) -> None:
         super().__init__(only)
@@ -117,13 +120,14 @@ class Columns(_Selected):
     def _write(self, report: Report) -> None:
         self._console.print(_LINES[type(report)](report), soft_wrap=True, highlight=False)
 
+    def flush(self) -> None:
+        self._console.file.flush()
 
-def output(
-    stream: BinaryIO, only: Collection[str] | None, *, json: bool, live: bool
-) -> JsonLines | Columns:
+
+def output(stream: BinaryIO, only: Collection[str] | None, *, json: bool) -> JsonLines | Columns:
     """The sink for standard output."""
     if json:
-        return JsonLines(stream, only, live=live)
+        return JsonLines(stream, only)
     return Columns(Console(), only)
 
 

@@ -121,6 +121,10 @@ class Reporter:
             )
         )
 
+    def number(self, connection: int) -> int:
+        """What reports call the connection, which is spoken of now."""
+        return self._introduce(self._subjects[connection]).number
+
     def control(
         self, connection: int, direction: int, opcode: int, length: int, code: int | None
     ) -> None:

@@ -41,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rules = load_rules([options.rules] if options.rules else None, strict=False)
         privileges.drop(USER, keep=[control.fileno(), *(ring.fileno() for ring in rings)])
         only = options.only.split(",") if options.only else None
-        output = report.output(sys.stdout.buffer, only, json=options.json, live=True)
+        output = report.output(sys.stdout.buffer, only, json=options.json)
         pipeline = Pipeline(
             rules,
             output,
             trace=True,
+            lines=output.lines,
             process=control.process,
             wanted=_filter(options.pid, options.port),
             redaction_key=os.urandom(REDACTION_KEY_BYTES),
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         Live(control, rings, pipeline).run()
         output.counters(_counters(control, pipeline))
-        sys.stdout.flush()
+        output.flush()
     except HelperGoneError:
         return STATUS_GONE
     except (PrivilegeError, InvalidRulesError, RuleError) as error:

@@ -7,7 +7,7 @@ whole.pxd's.  Offsets are those of the direction's stream.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sockwarden.parser.buffer cimport Buffer
-from sockwarden.parser.digest cimport EVP_MD_CTX
+from sockwarden.parser.digest cimport Digest
 from sockwarden.parser.events cimport CONTINUATION, INVALID_UTF8, TEXT, Direction, Handler, Limits
 from sockwarden.parser.header cimport Header
 from sockwarden.parser.inflate cimport Inflater
@@ -20,7 +20,7 @@ cdef struct Messages:
     const Handler *handler
     const Limits *limits
     Inflater inflater
-    EVP_MD_CTX *digest
+    Digest *digest
     # The open message
     Buffer kept             # its first bytes
     uint64_t length

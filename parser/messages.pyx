@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from sockwarden.parser.buffer cimport LEAST_ROOM, buffer_release
 from sockwarden.parser.digest cimport (
-    SHA256_BYTES, digest_finish, digest_free, digest_start, digest_update)
+    SHA256_BYTES, Digest, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
     DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
     Anomaly, Direction, MessageEvent)
@@ -30,7 +30,6 @@ from sockwarden.parser.workspace cimport (
     SW_SCRATCH_BYTES, Workspace, workspace_grow, workspace_return)
 
 cdef enum:
-    DIGEST_CONTEXT_BYTES = 256  # about what OpenSSL takes
     USUAL_RATIO = 8             # room for what packed input becomes, at first
 
 # RFC 7692 section 7.2.2: what the sender took off the end of each message
@@ -225,7 +224,7 @@ cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
 
 cdef size_t messages_memory(const Messages *self) noexcept nogil:
     return (self.kept.room + inflater_memory(&self.inflater)
-            + (DIGEST_CONTEXT_BYTES if self.digest != NULL else 0))
+            + (sizeof(Digest) if self.digest != NULL else 0))
 
 
 cdef void messages_free(Messages *self) noexcept nogil:

@@ -9,6 +9,7 @@ frames.pyx reads again from its first octet.
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
+from sockwarden.parser.digest cimport SHA256_BYTES, digest_of
 from sockwarden.parser.events cimport (
     BINARY, C2S, DIGEST_ALL, INVALID_UTF8, TEXT, Direction, MessageEvent)
 from sockwarden.parser.header cimport FIN, MASK, OPCODE, Header, header_read
@@ -43,9 +44,11 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
     cdef Utf8 state = Utf8(0, 0, 0)
     cdef Header header
     cdef MessageEvent event
-    if self.limits.digest == DIGEST_ALL:  # each is hashed, the empty one too
-        return 0
+    cdef uint8_t digest[SHA256_BYTES]
+    cdef bint hashing = self.limits.digest == DIGEST_ALL
     memset(&event, 0, sizeof(MessageEvent))
+    if hashing:
+        event.sha256 = digest
     event.fragments = 1
     event.after_close = after_close
     event.complete = True
@@ -75,4 +78,6 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
         if not event.valid_utf8:
             tell_bad_text(self, fine, event.size, event.offset + head)
         event.payload = payload
+        if hashing:
+            digest_of(payload, event.size, digest)
         self.handler.message(self.handler.user, direction, &event)

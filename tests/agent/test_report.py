@@ -6,6 +6,7 @@ import json
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
+from typing_extensions import Buffer
 
 from sockwarden.agent.alert import (
     Alert,
@@ -91,6 +92,7 @@ def tell(sink: JsonLines | Columns) -> None:
     sink.anomaly(ANOMALY)
     sink.alert(ALERT)
     sink.counters(COUNTERS)
+    sink.flush()
 
 
 def test_json_lines_are_the_documented_ones() -> None:
@@ -138,6 +140,7 @@ def test_fields_that_come_and_go(report: Report, line: str) -> None:
     stream = io.BytesIO()
     sink = JsonLines(stream)
     getattr(sink, type(report).__name__.lower())(report)
+    sink.flush()
     assert stream.getvalue().decode() == line + "\n"
 
 
@@ -148,24 +151,56 @@ def test_alerts_without_an_identity_get_one_that_repeats() -> None:
         sink = JsonLines(stream)
         for time in ("2026-11-24T22:00:00.000000001Z", "2026-11-24T22:00:00.000000002Z"):
             sink.alert(replace(ALERT, id="", time=time))
+        sink.flush()
         ids.append([json.loads(line)["id"] for line in stream.getvalue().splitlines()])
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == 2
     assert all(ids[0])
 
 
-class Flushed(io.BytesIO):
-    flushes = 0
+class Slow(io.RawIOBase):
+    """Takes what it is given in small parts, as an unbuffered pipe may."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.flushed = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int:
+        part = bytes(data)[:1000]
+        self.taken += part
+        return len(part)
 
     def flush(self) -> None:
-        self.flushes += 1
+        self.flushed = self.taken
 
 
-def test_live_lines_are_flushed_one_by_one() -> None:
-    for live, flushes in ((True, len(LINES)), (False, 0)):
-        stream = Flushed()
-        tell(JsonLines(stream, live=live))
-        assert stream.flushes == flushes
+def test_lines_reach_a_stream_that_takes_parts() -> None:
+    stream = Slow()
+    sink = JsonLines(stream)
+    report = replace(CONNECTION, path="/" * 300_000)  # longer than the buffer
+    for each in (CONNECTION, report, CONNECTION):
+        sink.connection(each)
+    sink.flush()
+    lines = [json.loads(line) for line in stream.flushed.splitlines()]
+    assert [len(line["path"]) for line in lines] == [5, 300_000, 5]
+
+
+def test_a_stream_that_fails_is_told_and_does_not_stay_full() -> None:
+    class Broken(io.RawIOBase):
+        def write(self, data: Buffer) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            pass
+
+    sink = JsonLines(Broken())
+    sink.connection(CONNECTION)
+    with pytest.raises(BrokenPipeError):
+        sink.flush()
+    sink.flush()
 
 
 def columns() -> tuple[Columns, io.StringIO]:

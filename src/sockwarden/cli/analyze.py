@@ -67,8 +67,8 @@ class Analysis:
     """One run over several files."""
 
     def __init__(self, rules: RuleSet, only: Collection[str], *, as_json: bool) -> None:
-        self._output = report.output(sys.stdout.buffer, only, json=as_json, live=False)
-        self._pipeline = Pipeline(rules, self._output, trace=True)
+        self._output = report.output(sys.stdout.buffer, only, json=as_json)
+        self._pipeline = Pipeline(rules, self._output, trace=True, lines=self._output.lines)
         self._batch = RecordBatch(self._pipeline)
         self._unreadable = False
 
@@ -95,10 +95,10 @@ class Analysis:
             try:
                 read(file, self._batch)
             except SourceError as error:
-                sys.stdout.flush()
+                self._output.flush()
                 self._complain(name, str(error))
         self._output.counters(self._counters())
-        sys.stdout.flush()
+        self._output.flush()
         if tls := self._batch.lost.get("tls_connections"):
             were = "connection" if tls == 1 else "connections"
             click.echo(f"{tls} TLS {were} could not be read: their keys are not here", err=True)
