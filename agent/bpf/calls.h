@@ -4,13 +4,33 @@
  * the order of what is frequent: a descriptor that is none of our business costs one look-up.
  */
 
-/* The first bytes of something unknown.  True: it may become a WebSocket. */
-static __always_inline int first_sight(const struct who *who, const struct moved *moved)
+/* What a descriptor or an SSL object that was not seen yet belongs to, in `key`.  True: to
+ * something that is a WebSocket or may become one. */
+static __always_inline int first_sight(const struct who *who, const struct moved *moved,
+                                       struct who *key)
 {
     struct connection fresh = {};
     struct iovec64 first = nth_buffer(moved, 0);
-    u32 word = 0;
-    if (first.size >= sizeof word) { /* else the gate learns */
+    u32 process = who->process >> 32;
+    if (excluded.lookup(&process)) {
+        ignore(who, NOT_HTTP);
+        return 0;
+    }
+    if (moved->source == SW_SOCKET) {
+        u64 sock = sock_of(moved->fd, &fresh.inode);
+        if (!sock) {
+            ignore(who, NOT_HTTP);
+            return 0;
+        }
+        key->process = 0;
+        key->handle = fresh.sock = sock;
+        if (is_known_socket(key, fresh.inode)) {
+            descriptors.update((struct who *)who, &sock);
+            return 1;
+        }
+    }
+    if (first.size >= 4) { /* else the gate learns */
+        u32 word = 0;
         bpf_probe_read_user(&word, sizeof word, (void *)first.base);
         if (is_tls_record(word) && moved->source == SW_SOCKET) {
             ignore(who, TLS_RECORDS);
@@ -22,28 +42,49 @@ static __always_inline int first_sight(const struct who *who, const struct moved
             return 0;
         }
     }
-    u32 process = who->process >> 32;
-    if (excluded.lookup(&process) || (moved->source == SW_SOCKET && !sock_of(moved->fd))) {
-        ignore(who, NOT_HTTP);
-        return 0;
-    }
+    fresh.process = who->process;
     fresh.requester = moved->flow;
     fresh.last_flow = FLOW_NONE;
     fresh.source = moved->source;
     fresh.fd = moved->fd;
-    if (connections.update((struct who *)who, &fresh)) {
-        count(SW_COUNT_map_full, 1);
-        return 0;
-    }
+    candidates.update(key, &fresh);
+    if (moved->source == SW_SOCKET)
+        descriptors.update((struct who *)who, &fresh.sock);
     return 1;
 }
 
-static __always_inline u32 share(const struct who *who, const struct moved *moved, u64 position,
-                                 u64 limit, u32 jump)
+/* The connection of a call, and its `key`; 0: none that matters. */
+static __always_inline struct connection *connection_of(const struct who *who,
+                                                        const struct moved *moved,
+                                                        struct who *key)
+{
+    struct connection *connection = 0;
+    if (moved->source == SW_SOCKET) {
+        u64 *sock = descriptors.lookup((struct who *)who);
+        if (sock) {
+            key->process = 0;
+            key->handle = *sock;
+            connection = connection_at(key);
+            /* A descriptor may have been closed unseen, and used again (io_uring). */
+            if (connection && connection->number &&
+                sock_of_file(file_of(moved->fd)) != key->handle)
+                connection = 0;
+        }
+    } else {
+        connection = connection_at(key);
+    }
+    if (!connection && first_sight(who, moved, key))
+        connection = connection_at(key);
+    return connection;
+}
+
+static __always_inline u32 share(const struct who *key, const struct who *user,
+                                 const struct moved *moved, u64 position, u64 limit, u32 jump)
 {
     u64 thread = bpf_get_current_pid_tgid();
     struct call call = {};
-    call.who = *who;
+    call.who = *key;
+    call.user = *user;
     call.total = moved->size;
     call.limit = limit;
     call.position = position;
@@ -62,8 +103,9 @@ static __always_inline u32 share(const struct who *who, const struct moved *move
 
 /* As long as it is no WebSocket: who goes on with the call, and in `size` how much of it is passed
  * on at once. */
-static __always_inline u32 see_http(const struct who *who, struct connection *connection,
-                                    const struct moved *moved, u64 position, int vector, u64 *size)
+static __always_inline u32 see_http(const struct who *key, const struct who *who,
+                                    struct connection *connection, const struct moved *moved,
+                                    u64 position, int vector, u64 *size)
 {
     u8 state = connection->state;
     u32 flow = moved->flow & 1; /* the mask is for the verifier */
@@ -78,7 +120,7 @@ static __always_inline u32 see_http(const struct who *who, struct connection *co
     if (flow == connection->requester) {
         /* A kept-alive connection may ask again. */
         if (!connection->overflowed || connection->last_flow != flow)
-            jump = share(who, moved, position, 0, JUMP_GATE);
+            jump = share(key, who, moved, position, 0, JUMP_GATE);
     } else if (!is_switching(nth_buffer(moved, 0))) {
         connection->last_flow = flow;
     } else if (state == REFUSED && connection->last_flow == flow) {
@@ -86,7 +128,7 @@ static __always_inline u32 see_http(const struct who *who, struct connection *co
         return STAY;
     } else {
         *size = 0;
-        return share(who, moved, position, 0, JUMP_GATE);
+        return share(key, who, moved, position, 0, JUMP_GATE);
     }
     if (state != REFUSED || vector)
         *size = 0;
@@ -106,25 +148,24 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
             note_tls_socket(who, moved);
         return STAY;
     }
-    struct connection *connection = connections.lookup((struct who *)who);
-    if (!connection) {
-        if (!first_sight(who, moved))
-            return STAY;
-        connection = connections.lookup((struct who *)who);
-        if (!connection)
-            return STAY;
-    }
+    struct who key = *who;
+    struct connection *connection = connection_of(who, moved, &key);
+    if (!connection || connection->state == HIDDEN)
+        return STAY;
+    if (connection->process != who->process)
+        adopt(connection, who->process);
+    connection->let_go = 0;
     u32 flow = moved->flow & 1;
     u64 position = connection->position[flow];
     connection->position[flow] += moved->size;
     u64 size = moved->size;
     u32 jump = STAY;
     if (connection->state != OPEN)
-        jump = see_http(who, connection, moved, position, vector, &size);
+        jump = see_http(&key, who, connection, moved, position, vector, &size);
     if (!size)
         return jump;
     if (vector || size > PIECE_BYTES)
-        return share(who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
-    emit_piece(who, connection, flow, position, moved->size, moved->buffer, size);
+        return share(&key, who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
+    emit_piece(connection, flow, position, moved->size, moved->buffer, size);
     return jump;
 }

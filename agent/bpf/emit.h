@@ -4,7 +4,7 @@
  */
 enum { PIECE_BYTES = 16384 };
 
-static __always_inline void describe(struct sw_record *record, const struct who *who,
+static __always_inline void describe(struct sw_record *record,
                                      const struct connection *connection, u8 flow)
 {
     record->connection = connection->number;
@@ -13,7 +13,7 @@ static __always_inline void describe(struct sw_record *record, const struct who 
     record->length = 0;
     record->captured = 0;
     record->generation = connection->generation;
-    record->process = who->process >> 32;
+    record->process = connection->process >> 32;
     record->kind = SW_DATA;
     record->flow = flow;
     record->source = connection->source;
@@ -72,12 +72,11 @@ static __always_inline void write_record(const struct sw_record *header, u64 fro
 }
 
 /* Passes on `size` bytes of user memory, of a call that goes on for `length` from there. */
-static __always_inline void emit_piece(const struct who *who,
-                                       const struct connection *connection, u8 flow,
-                                       u64 position, u64 length, u64 from, u64 size)
+static __always_inline void emit_piece(const struct connection *connection, u8 flow, u64 position,
+                                       u64 length, u64 from, u64 size)
 {
     struct sw_record record;
-    describe(&record, who, connection, flow);
+    describe(&record, connection, flow);
     record.position = position;
     record.length = length;
     record.captured = size;
@@ -94,14 +93,14 @@ static __always_inline void emit_open(const struct who *who, struct connection *
         count(SW_COUNT_lost_ring_full, sizeof(struct sw_open));
         return;
     }
-    describe(&slot->record, who, connection, SW_READ);
+    describe(&slot->record, connection, SW_READ);
     slot->record.kind = SW_OPEN;
     slot->record.length = slot->record.captured = sizeof(struct sw_open);
     __builtin_memset(&slot->open, 0, sizeof slot->open);
     slot->open.process_start_ns = process_start_ns();
     slot->open.uid = bpf_get_current_uid_gid();
     slot->open.fd = connection->fd;
-    slot->open.handle = connection->source == SW_SOCKET ? connection->sock : who->handle;
+    slot->open.handle = who->handle;
     if (connection->sock)
         name_ends(&slot->open, connection->sock);
     count(SW_COUNT_connections, 1);
@@ -109,8 +108,7 @@ static __always_inline void emit_open(const struct who *who, struct connection *
     ring.ringbuf_submit(slot, wake_up(sizeof *slot));
 }
 
-static __always_inline void emit_close(const struct who *who,
-                                       const struct connection *connection)
+static __always_inline void emit_close(const struct connection *connection)
 {
     struct {
         struct sw_record record;
@@ -120,7 +118,7 @@ static __always_inline void emit_close(const struct who *who,
         count(SW_COUNT_lost_ring_full, sizeof(struct sw_close));
         return;
     }
-    describe(&slot->record, who, connection, SW_READ);
+    describe(&slot->record, connection, SW_READ);
     slot->record.kind = SW_CLOSE;
     slot->record.length = slot->record.captured = sizeof(struct sw_close);
     slot->close.end[SW_READ] = connection->position[SW_READ];

@@ -17,9 +17,15 @@
  * shows by the server's own 101 with that header: from then on every byte is passed on.
  */
 
-static __always_inline void ignore(const struct who *who, u8 why)
+/* It is no HTTP, or no more. */
+static __always_inline void look_away(struct call *call, const struct connection *connection,
+                                      u8 why)
 {
-    ignored.update((struct who *)who, &why);
+    ignore(&call->user, why);
+    if (connection->number)
+        end(&call->who, connection);
+    else
+        candidates.delete(&call->who);
 }
 
 /* Half the steps are entries of a vector; runs are jumps, of which the kernel allows 33. */
@@ -60,7 +66,7 @@ static __always_inline u32 gate(void)
     struct call *call = calls.lookup(&thread);
     if (!call)
         return STAY;
-    struct connection *connection = connections.lookup(&call->who);
+    struct connection *connection = connection_at(&call->who);
     if (!connection)
         return STAY;
     if (!call->keeps &&
@@ -113,16 +119,12 @@ static __always_inline u32 gate(void)
             connection->requester = call->flow == SW_READ ? SW_WRITE : SW_READ;
             return *(u32 *)&stash->data[8] == WORD_101 ? JUMP_SEARCH : STAY;
         } else {
-            struct who who = call->who;
-            ignore(&who, is_tls_record(word) ? TLS_RECORDS : NOT_HTTP);
-            connections.delete(&who);
+            look_away(call, connection, is_tls_record(word) ? TLS_RECORDS : NOT_HTTP);
             return STAY;
         }
     }
     if (goes_on_as_tls(connection, stash, before)) {
-        struct who who = call->who;
-        ignore(&who, TLS_RECORDS);
-        connections.delete(&who);
+        look_away(call, connection, TLS_RECORDS);
         return STAY;
     }
     return JUMP_SEARCH;
@@ -155,7 +157,7 @@ static __always_inline u32 search(void)
     struct call *call = calls.lookup(&thread);
     if (!call)
         return STAY;
-    struct connection *connection = connections.lookup(&call->who);
+    struct connection *connection = connection_at(&call->who);
     struct stash *stash = stashes.lookup(&call->who);
     if (!connection || !stash)
         return STAY;
@@ -192,7 +194,7 @@ static __always_inline u32 token(void)
     struct call *call = calls.lookup(&thread);
     if (!call)
         return STAY;
-    struct connection *connection = connections.lookup(&call->who);
+    struct connection *connection = connection_at(&call->who);
     struct stash *stash = stashes.lookup(&call->who);
     if (!connection || !stash)
         return STAY;
@@ -219,33 +221,41 @@ static __always_inline u32 begin(void)
     struct call *call = calls.lookup(&thread);
     if (!call)
         return STAY;
-    struct connection *connection = connections.lookup(&call->who);
+    struct connection *connection = connection_at(&call->who);
     struct stash *stash = stashes.lookup(&call->who);
     if (!connection || !stash)
         return STAY;
-    struct who who = call->who;
-    if (connection->number)
-        emit_close(&who, connection);
+    if (connection->number) {
+        emit_close(connection);
+    } else {
+        connections.update(&call->who, connection);
+        candidates.delete(&call->who);
+        connection = connections.lookup(&call->who);
+        if (!connection) {
+            count(SW_COUNT_map_full, 1);
+            ignore(&call->user, NOT_HTTP);
+            return STAY;
+        }
+    }
     connection->number = bpf_ktime_get_boot_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
     connection->generation += 1;
     connection->state = call->flow == connection->requester ? ASKED : OPEN;
     connection->status_seen = 0;
     connection->interim = 0;
-    if (connection->fd < 0)
-        connection->fd = descriptor_of_ssl(&who);
-    if (connection->fd >= 0)
-        connection->sock = sock_of(connection->fd);
-    u64 process = who.process;
-    u8 one = 1;
-    websocket_processes.update(&process, &one);
-    emit_open(&who, connection);
+    if (connection->fd < 0) {
+        u32 inode;
+        connection->fd = descriptor_of_ssl(&call->user);
+        connection->sock = sock_of(connection->fd, &inode);
+    }
+    adopt(connection, call->user.process);
+    emit_open(&call->who, connection);
     struct sw_record record;
-    describe(&record, &who, connection, call->flow);
+    describe(&record, connection, call->flow);
     record.position = connection->stash_start;
     record.length = connection->stashed + call->total;
     record.captured = connection->stashed;
     write_record(&record, (u64)stash->data, connection->stashed, 1);
-    stashes.delete(&who);
+    stashes.delete(&call->who);
     connection->stashed = 0;
     connection->overflowed = 1;
     return call->total ? JUMP_PUMP : STAY;

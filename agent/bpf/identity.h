@@ -70,21 +70,40 @@ static __always_inline u64 process_key_before_exec(void)
 
 enum { S_IFMT_ = 0170000, S_IFSOCK_ = 0140000 };
 
-/* The struct sock behind a descriptor of the current process; 0: not a socket. */
-static __always_inline u64 sock_of(s32 fd)
+/* The struct file behind a descriptor of the current process; 0: none. */
+static __always_inline u64 file_of(s32 fd)
 {
-    u64 files = load_u64(bpf_get_current_task() + OFFSET_task_struct_files);
+    u64 files = LOAD(u64, bpf_get_current_task_btf(), OFFSET_task_struct_files);
     u64 table = load_u64(files + OFFSET_files_struct_fdt);
     if (fd < 0 || (u32)fd >= load_u32(table + OFFSET_fdtable_max_fds))
         return 0;
-    u64 file = load_u64(load_u64(table + OFFSET_fdtable_fd) + 8 * (u64)(u32)fd);
+    return load_u64(load_u64(table + OFFSET_fdtable_fd) + 8 * (u64)(u32)fd);
+}
+
+/* The struct sock behind a file that is a socket's. */
+static __always_inline u64 sock_of_file(u64 file)
+{
+    u64 socket = load_u64(file + OFFSET_file_private_data);
+    return load_u64(socket + OFFSET_socket_sk);
+}
+
+/* The struct sock behind a descriptor, and the number of its inode; 0: not a socket. */
+static __always_inline u64 sock_of(s32 fd, u32 *number)
+{
+    u64 file = file_of(fd);
     if (!file)
         return 0;
     u64 inode = load_u64(file + OFFSET_file_f_inode);
     if ((load_u16(inode + OFFSET_inode_i_mode) & S_IFMT_) != S_IFSOCK_)
         return 0;
-    u64 socket = load_u64(file + OFFSET_file_private_data);
-    return load_u64(socket + OFFSET_socket_sk);
+    *number = load_u64(inode + OFFSET_inode_i_ino);
+    return sock_of_file(file);
+}
+
+/* No other descriptor, process or call holds the file. */
+static __always_inline int is_last_reference(u64 file)
+{
+    return load_u64(file + OFFSET_file_references) == ONE_REFERENCE;
 }
 
 enum { AF_UNIX_ = 1, AF_INET_ = 2, AF_INET6_ = 10 };

@@ -11,41 +11,61 @@ struct sys_enter {
 };
 
 /* Before the descriptor is free: another thread may have it again before this call returns. */
+static __always_inline void before_close(s32 fd)
+{
+    struct who who = {process_key(), (u32)fd};
+    u64 file = file_of(fd);
+    if (file)
+        let_go(&who, is_last_reference(file));
+}
+
 int sys_enter_close(struct sys_enter *args)
 {
-    struct who who = {process_key(), (u32)args->arguments[0]};
-    forget(&who);
+    before_close(args->arguments[0]);
     return 0;
 }
 
-/* accept, accept4, socket: what the descriptor was before may have ended unseen, for one by
- * close_range(2). */
+/* The target of dup2(2) or dup3(2) is closed by it, silently. */
+int sys_enter_dup2(struct sys_enter *args)
+{
+    if (args->arguments[0] != args->arguments[1] && file_of(args->arguments[0]))
+        before_close(args->arguments[1]);
+    return 0;
+}
+
+/* accept, accept4, socket: what the descriptor was before has ended, perhaps unseen
+ * (close_range(2), io_uring). */
 int sys_exit_new(struct sys_exit *args)
 {
     if (args->result < 0)
         return 0;
     struct who who = {process_key(), (u32)args->result};
-    forget(&who);
+    let_go(&who, 0);
     return 0;
 }
 
-/* A descriptor that is the target of dup2(2) or dup3(2) was closed by it, silently. */
-int sys_exit_dup2(struct sys_exit *args)
-{
-    struct pt_regs *regs = saved_registers();
-    if (args->result < 0 || ARGUMENT_0(regs) == ARGUMENT_1(regs))
-        return 0;
-    struct who who = {process_key(), (u32)args->result};
-    forget(&who);
-    return 0;
-}
+/* /sys/kernel/tracing/events/sock/inet_sock_set_state/format */
+struct socket_state {
+    u64 common;
+    u64 sock;
+    s32 old_state;
+    s32 new_state;
+};
 
-int sys_exit_dup3(struct sys_exit *args)
+enum { TCP_ESTABLISHED_ = 1, TCP_SYN_SENT_ = 2, TCP_CLOSE_ = 7 };
+
+/* TCP begins or ends a connection, on behalf of whatever process. */
+int socket_state_changes(struct socket_state *args)
 {
-    if (args->result < 0)
+    struct who key = {0, args->sock};
+    struct connection *connection = connections.lookup(&key);
+    if (!connection)
         return 0;
-    struct who who = {process_key(), (u32)args->result};
-    forget(&who);
+    if (args->new_state == TCP_CLOSE_ && !connection->let_go && connection->state != HIDDEN)
+        connection->over = 1;
+    else if (args->new_state == TCP_CLOSE_ || args->new_state == TCP_ESTABLISHED_ ||
+             args->new_state == TCP_SYN_SENT_)
+        end(&key, connection);
     return 0;
 }
 

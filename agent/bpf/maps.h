@@ -10,7 +10,7 @@
 enum { FLOW_NONE = 2, PASSING_BYTES = 4096 };
 
 /* A process until it ends or executes another program, and one of its descriptors or SSL
- * objects. */
+ * objects; or no process, and one of the kernel's sockets. */
 struct who {
     u64 process;
     u64 handle;
@@ -22,6 +22,7 @@ enum state {
     ASKED = 2,    /* asked; the response has not said yes or no */
     OPEN = 3,     /* 101: every byte is passed on */
     REFUSED = 4,  /* the next bytes are passed on, then HTTP */
+    HIDDEN = 5,   /* the agent wants no more of it */
 };
 
 /* What may have TLS behind it, on a connection that began with plaintext. */
@@ -31,21 +32,26 @@ enum tunnel {
     CONNECT = 2,      /* behind the response */
 };
 
+/* The first four fields are known to agent/probe/maps.py too. */
 struct connection {
     u64 number;        /* of the last WebSocket asked for; 0: none yet */
+    u64 process;       /* that moved bytes last */
+    u8 state;          /* enum state */
+    u8 let_go;         /* a descriptor of it was closed; there may be others */
+    u8 over;           /* TCP is done with it; there may be bytes to read */
+    u8 source;         /* enum sw_source */
+    u8 requester;      /* the flow that requests come on */
+    u8 last_flow;
+    u8 tunnel;         /* enum tunnel */
+    u8 overflowed;     /* the request at hand is longer than the stash */
     u64 position[2];   /* bytes so far, by enum sw_flow */
     u64 sock;          /* the kernel's struct sock; 0: not known */
     u64 stash_start;   /* position of the stash's first byte */
+    u32 inode;         /* of the socket, whose address may be another's tomorrow */
     u32 generation;
     u32 stashed;       /* bytes of the request at hand that are in the stash */
     u32 passing[2];    /* REFUSED: bytes still passed on, by flow */
     s32 fd;
-    u8 state;
-    u8 requester;      /* the flow that requests come on */
-    u8 last_flow;
-    u8 source;         /* enum sw_source */
-    u8 tunnel;         /* enum tunnel */
-    u8 overflowed;     /* the request at hand is longer than the stash */
     u8 status_seen;    /* bytes in `status` */
     u8 interim;        /* a 1xx response came already */
     u8 status[24];     /* the first bytes of the response; 12 are wanted */
@@ -53,7 +59,8 @@ struct connection {
 
 /* One call that has moved bytes, for the programs that share the work by tail calls. */
 struct call {
-    struct who who;
+    struct who who;    /* whose connection */
+    struct who user;   /* the process and its descriptor or SSL object */
     u64 buffer;    /* of one buffer, or of the vector's entry at hand */
     u64 left;      /* bytes of `buffer` not yet passed on */
     u64 total;     /* bytes of the call not yet passed on, all buffers */
@@ -88,7 +95,9 @@ enum ignored { NOT_HTTP = 1, TLS_RECORDS = 2 };
 BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
 BPF_PERCPU_ARRAY(counters, u64, SW_COUNTER_COUNT);
 BPF_PERCPU_ARRAY(written_since_wake, u64, 1);
-BPF_HASH(connections, struct who, struct connection, CONNECTIONS);
+BPF_HASH(connections, struct who, struct connection, CONNECTIONS); /* by socket or SSL object */
+BPF_TABLE("lru_hash", struct who, struct connection, candidates, CANDIDATES); /* plain HTTP yet */
+BPF_TABLE("lru_hash", struct who, u64, descriptors, CANDIDATES); /* the socket behind each */
 BPF_TABLE("lru_hash", struct who, struct stash, stashes, STASHES);
 BPF_ARRAY(empty_stash, struct stash, 1);
 BPF_TABLE("lru_hash", struct who, u8, ignored, IGNORED);

@@ -11,7 +11,7 @@ static __always_inline u32 pump(void)
     struct call *call = calls.lookup(&thread);
     if (!call)
         return STAY;
-    struct connection *connection = connections.lookup(&call->who);
+    struct connection *connection = connection_at(&call->who);
     if (!connection)
         return STAY;
     for (int step = 0; step < PUMP_STEPS; step++) {
@@ -34,7 +34,7 @@ static __always_inline u32 pump(void)
             size = PIECE_BYTES;
         if (!size) /* an empty entry */
             continue;
-        emit_piece(&call->who, connection, call->flow, call->position, call->total, call->buffer,
+        emit_piece(connection, call->flow, call->position, call->total, call->buffer,
                    size);
         advance(call, size);
         call->limit -= size;

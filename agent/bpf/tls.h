@@ -149,7 +149,7 @@ int tls_pump(struct pt_regs *regs)
 int tls_free_enter(struct pt_regs *regs)
 {
     struct who who = {process_key(), PARAMETER_0(regs)};
-    forget(&who);
+    end_ssl(&who);
     ssl_descriptors.delete(&who);
     return 0;
 }

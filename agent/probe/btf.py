@@ -28,8 +28,13 @@ class BtfError(Exception):
     """The kernel's type information is absent, or not of the form that is documented."""
 
 
-def read_offsets(wanted: Iterable[tuple[str, str]], path: Path = VMLINUX) -> dict[str, int]:
-    """Byte offsets by "struct_field".
+def read_offsets(
+    wanted: Iterable[tuple[str, str]],
+    path: Path = VMLINUX,
+    *,
+    optional: Iterable[tuple[str, str]] = (),
+) -> dict[str, int]:
+    """Byte offsets by "struct_field"; of `optional` those that this kernel has.
 
     Raises:
         BtfError: no BTF, or a structure or field that this kernel does not have.
@@ -41,7 +46,7 @@ def read_offsets(wanted: Iterable[tuple[str, str]], path: Path = VMLINUX) -> dic
             f"{path}: {error.strerror}; a kernel with CONFIG_DEBUG_INFO_BTF is needed"
         ) from error
     try:
-        return _Btf(data).offsets(list(wanted))
+        return _Btf(data).offsets(list(wanted), list(optional))
     except (struct.error, IndexError) as error:
         raise BtfError(f"{path}: not the BTF that is known: {error}") from error
 
@@ -58,15 +63,18 @@ class _Btf:
         self._places: list[int] = [0]  # by type id, from 1
         self._structs: dict[bytes, int] = {}
 
-    def offsets(self, wanted: list[tuple[str, str]]) -> dict[str, int]:
-        self._index({name.encode() for name, _ in wanted})
+    def offsets(
+        self, wanted: list[tuple[str, str]], optional: list[tuple[str, str]]
+    ) -> dict[str, int]:
+        self._index({name.encode() for name, _ in wanted + optional})
         found = {}
-        for name, field in wanted:
+        for name, field in wanted + optional:
             place = self._structs.get(name.encode())
             offset = None if place is None else self._member(place, field.encode())
-            if offset is None:
+            if offset is not None:
+                found[f"{name}_{field}"] = offset
+            elif (name, field) in wanted:
                 raise BtfError(f"this kernel has no field {field} in struct {name}")
-            found[f"{name}_{field}"] = offset
         return found
 
     def _index(self, names: set[bytes]) -> None:

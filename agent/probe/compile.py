@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _build(settings: dict[str, int]) -> tuple[programs.Handover, list[int]]:
-    offsets = read_offsets(source.FIELDS)
+    offsets = read_offsets(source.FIELDS, optional=source.REFERENCES)
     with tempfile.TemporaryDirectory(prefix="sockwarden-") as folder:
         source.lay_headers(Path(folder))
         os.environ["BCC_KERNEL_SOURCE"] = folder

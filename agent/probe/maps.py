@@ -2,8 +2,9 @@
 
 import ctypes
 import re
-import sys
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,13 @@ from sockwarden.agent.probe.attach import library
 _RECORDS: Final = Path(__file__).resolve().parents[2] / "parser" / "records.h"
 COUNTERS: Final = tuple(re.findall(r"^ {4}X\((\w+),", _RECORDS.read_text(), flags=re.MULTILINE))
 
-# struct who (agent/bpf/maps.h)
+# struct who and the head of struct connection (agent/bpf/maps.h)
 WHO_BYTES: Final = 16
 MAX_VALUE_BYTES: Final = 1_024  # more than struct connection has
-NOT_HTTP: Final = 1  # of enum ignored
+_CONNECTION: Final = struct.Struct("=QQBBB")
+_STATE_AT: Final = 16
+HIDDEN: Final = 5  # of enum state
+BPF_EXIST: Final = 2
 MAX_SWEEP: Final = 65_536
 
 
@@ -47,44 +51,75 @@ def include(descriptor: int, pid: int) -> None:
     library().bpf_delete_elem(descriptor, ctypes.byref(key))
 
 
-def connection_keys(descriptor: int) -> Iterator[tuple[int, bytes]]:
-    """(process id, key) of every tracked connection; the key is for `forget`."""
+@dataclass(frozen=True)
+class Entry:
+    """A WebSocket in the kernel's table, by the head of struct connection."""
+
+    key: bytes
+    value: bytes
+    number: int
+    pid: int  # that moved bytes last
+    let_go: bool  # a descriptor was closed, and nothing moved since
+    over: bool  # TCP has ended it
+
+    @property
+    def of_socket(self) -> bool:
+        """Else of an SSL object, which ends with its process."""
+        return self.key[:8] == bytes(8)
+
+
+def entries(descriptor: int) -> Iterator[Entry]:
+    """Of the map `connections`; what comes and goes meanwhile may be left out."""
     key = (ctypes.c_uint8 * WHO_BYTES)()
     following = (ctypes.c_uint8 * WHO_BYTES)()
+    value = (ctypes.c_uint8 * MAX_VALUE_BYTES)()
     start: object = None
     for _ in range(MAX_SWEEP):
         if library().bpf_get_next_key(descriptor, start, following) < 0:
             return
-        raw = bytes(following)
-        yield int.from_bytes(raw[4:8], "little"), raw
+        if library().bpf_lookup_elem(descriptor, following, value) == 0:
+            raw = bytes(value)
+            number, process, _, let_go, over = _CONNECTION.unpack_from(raw)
+            yield Entry(bytes(following), raw, number, process >> 32, bool(let_go), bool(over))
         ctypes.memmove(key, following, WHO_BYTES)
         start = key
 
 
-def number_of(descriptor: int, key: bytes) -> int | None:
-    """The `number` of the connection under this key: the first field of struct connection."""
-    value = (ctypes.c_uint8 * MAX_VALUE_BYTES)()
-    if library().bpf_lookup_elem(descriptor, ctypes.c_char_p(key), value) < 0:
-        return None
-    return int.from_bytes(bytes(value[:8]), sys.byteorder)
+def hide(descriptor: int, connection: int) -> None:
+    """No byte of this connection is passed on any more."""
+    for entry in entries(descriptor):
+        if entry.number == connection:
+            value = bytearray(entry.value)
+            value[_STATE_AT] = HIDDEN
+            raw = (ctypes.c_uint8 * len(value)).from_buffer(value)
+            library().bpf_update_elem(descriptor, ctypes.c_char_p(entry.key), raw, BPF_EXIST)
+            return
 
 
-def ignore(descriptor: int, key: bytes) -> None:
-    """The map `ignored`: no byte of this descriptor or session matters until it is closed."""
-    value = ctypes.c_uint8(NOT_HTTP)
-    library().bpf_update_elem(descriptor, ctypes.c_char_p(key), ctypes.byref(value), 0)
+class Sweeper:
+    """Frees the places of connections whose end no program saw.
 
+    A socket that some process may still hold is left until it was idle for a whole round.
+    """
 
-def forget(descriptor: int, key: bytes) -> None:
-    library().bpf_delete_elem(descriptor, ctypes.c_char_p(key))
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._suspects: set[int] = set()
 
-
-def sweep(descriptor: int) -> int:
-    """Frees the places of processes that have ended; returns how many."""
-    gone = [key for pid, key in connection_keys(descriptor) if not Path(f"/proc/{pid}").exists()]
-    for key in gone:
-        forget(descriptor, key)
-    return len(gone)
+    def sweep(self) -> int:
+        """Returns how many."""
+        gone, suspects = [], set()
+        for entry in entries(self._descriptor):
+            dead = not Path(f"/proc/{entry.pid}").exists()
+            if entry.over or entry.let_go or dead:
+                if (dead and not entry.of_socket) or entry.number in self._suspects:
+                    gone.append(entry.key)
+                else:
+                    suspects.add(entry.number)
+        for key in gone:
+            library().bpf_delete_elem(self._descriptor, ctypes.c_char_p(key))
+        self._suspects = suspects
+        return len(gone)
 
 
 def _possible_cpus() -> int:

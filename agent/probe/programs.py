@@ -45,8 +45,9 @@ TRACEPOINTS: Final = (
         Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_new")
         for call in ("accept", "accept4", "socket")
     ),
-    Tracepoint("syscalls", "sys_exit_dup2", "sys_exit_dup2", optional=True),
-    Tracepoint("syscalls", "sys_exit_dup3", "sys_exit_dup3"),
+    Tracepoint("syscalls", "sys_enter_dup2", "sys_enter_dup2", optional=True),
+    Tracepoint("syscalls", "sys_enter_dup3", "sys_enter_dup2"),
+    Tracepoint("sock", "inet_sock_set_state", "socket_state_changes"),
     Tracepoint("sched", "sched_process_exit", "sched_process_exit"),
     Tracepoint("sched", "sched_process_exec", "sched_process_exec"),
 )
@@ -66,7 +67,7 @@ UPROBE_PROGRAMS: Final = (
     "tls_free_enter",
     *(f"tls_{jump}" for jump in JUMPS),
 )
-MAPS: Final = ("ring", "counters", "connections", "ignored", "excluded")
+MAPS: Final = ("ring", "counters", "connections", "excluded")
 
 
 class ProbeError(Exception):
@@ -79,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     ring_bytes: int = 16 << 20  # a power of two
     capture_limit_bytes: int = 1 << 20  # of one call
-    connections: int = 16_384
+    connections: int = 16_384  # WebSockets
+    candidates: int = 65_536  # descriptors and connections of plain HTTP
     stashes: int = 256
     ignored: int = 65_536
     calls: int = 4_096
@@ -89,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "RING_PAGES": self.ring_bytes // PAGE_BYTES,
             "CAPTURE_LIMIT": self.capture_limit_bytes,
             "CONNECTIONS": self.connections,
+            "CANDIDATES": self.candidates,
             "STASHES": self.stashes,
             "IGNORED": self.ignored,
             "CALLS": self.calls,

@@ -42,6 +42,7 @@ class Session:
         self._loaded, self._links = loaded, links
         self.impairments = tuple(impairments)
         self.watches_tls = tls
+        self._sweeper = maps.Sweeper(loaded.maps["connections"])
 
     @property
     def rings(self) -> tuple[int, ...]:
@@ -82,15 +83,10 @@ class Session:
         return maps.read_counters(self._loaded.maps["counters"])
 
     def ignore(self, connection: int) -> None:
-        connections, ignored = self._loaded.maps["connections"], self._loaded.maps["ignored"]
-        for _, key in maps.connection_keys(connections):
-            if maps.number_of(connections, key) == connection:
-                maps.ignore(ignored, key)
-                maps.forget(connections, key)
-                return
+        maps.hide(self._loaded.maps["connections"], connection)
 
     def sweep(self) -> None:
-        maps.sweep(self._loaded.maps["connections"])
+        self._sweeper.sweep()
 
     def close(self) -> None:
         self._links.close()

@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from sockwarden.agent.probe.btf import BtfError
+
 # In the order of definition before use.
 FILES = (
     "maps.h",
     "wake.h",
     "identity.h",
     "emit.h",
+    "ends.h",
+    "lookup.h",
     "vector.h",
     "pump.h",
     "tls_socket.h",
@@ -25,7 +29,6 @@ FILES = (
     "response.h",
     "gate.h",
     "calls.h",
-    "forget.h",
     "sockets.h",
     "tls.h",
     "lifecycle.h",
@@ -45,6 +48,7 @@ FIELDS = (
     ("file", "f_inode"),
     ("file", "private_data"),
     ("inode", "i_mode"),
+    ("inode", "i_ino"),
     ("socket", "sk"),
     ("sock_common", "skc_family"),
     ("sock_common", "skc_num"),
@@ -54,6 +58,9 @@ FIELDS = (
     ("sock_common", "skc_v6_daddr"),
     ("sock_common", "skc_v6_rcv_saddr"),
 )
+
+# How many descriptors and calls hold a file: the name since Linux 6.13, where 0 is one, and before.
+REFERENCES = (("file", "f_ref"), ("file", "f_count"))
 
 _PACKAGE = "sockwarden.agent"
 _USER_HEADERS = Path("/usr/include")
@@ -78,8 +85,17 @@ def flags(offsets: Mapping[str, int], settings: Mapping[str, int]) -> list[str]:
         "-g0",  # BCC asks for debug information, which takes a sixth of the time
         f"-I{records}",
         *(f"-DOFFSET_{name}={offset}" for name, offset in offsets.items()),
+        *_references(offsets),
         *(f"-D{name}={value}" for name, value in settings.items()),
     ]
+
+
+def _references(offsets: Mapping[str, int]) -> tuple[str, str]:
+    for value_of_one, (struct, field) in enumerate(REFERENCES):
+        offset = offsets.get(f"{struct}_{field}")
+        if offset is not None:
+            return f"-DOFFSET_file_references={offset}", f"-DONE_REFERENCE={value_of_one}"
+    raise BtfError("this kernel's struct file counts its references in no field that is known")
 
 
 def lay_headers(folder: Path) -> None:

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+ *
+ * The end of a descriptor, an SSL object, a socket.
+ *
+ * A socket may have several descriptors, in several processes.  It ends with the last reference to
+ * its file.  Where another thread's call holds one for a moment longer, or the last close is not
+ * seen, TCP's own end decides; what has neither is swept (agent/probe/maps.py).
+ */
+
+static __always_inline void end(struct who *key, const struct connection *connection)
+{
+    if (connection->number)
+        emit_close(connection);
+    connections.delete(key);
+}
+
+/* SSL_free: the pointer is soon used again. */
+static __always_inline void end_ssl(struct who *who)
+{
+    if (!ignored.delete(who))
+        return;
+    struct connection *connection = connections.lookup(who);
+    if (connection)
+        end(who, connection);
+    else
+        candidates.delete(who);
+}
+
+/* A descriptor is closed, and `last`: with it its socket. */
+static __always_inline void let_go(struct who *who, int last)
+{
+    if (!ignored.delete(who))
+        return;
+    u64 *sock = descriptors.lookup(who);
+    if (!sock)
+        return;
+    struct who key = {0, *sock};
+    descriptors.delete(who);
+    struct connection *connection = connections.lookup(&key);
+    if (!connection) {
+        if (last)
+            candidates.delete(&key);
+    } else if (last || connection->over) {
+        end(&key, connection);
+    } else {
+        connection->let_go = 1;
+    }
+}
