@@ -15,6 +15,7 @@ cdef struct Watched:
     uint64_t connection             # 0: a free slot
     uint64_t opened_ns
     uint64_t seen_ns
+    uint64_t left_ns                # when its process ended; 0: it lives, or another one goes on
     Connection *parser              # NULL: freed, the connection is hidden
     State *state                    # of correlations; NULL until one needs it
     void *pipeline                  # who is called back
@@ -24,7 +25,7 @@ cdef struct Watched:
     uint32_t hits
     uint32_t anomalies[ANOMALY_COUNT]
     uint32_t number                 # in reports; 0: none was asked for
-    uint32_t process                # its thread group id; 0: not known
+    uint32_t process                # that moved bytes last: thread group id; 0: not known
     uint8_t role                    # enum sw_role
     bint tls
     bint loopback

@@ -70,6 +70,7 @@ class Live:
     def turn(self) -> int:
         """Takes what the rings hold, up to a bound each; returns the number of records."""
         taken = sum(self._pipeline.drain(ring, RECORDS_A_TURN) for ring in self._rings)
+        self._pipeline.expire(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._pipeline.deliver()
         self._turns += 1
         if taken:

@@ -20,6 +20,7 @@ cdef class Pipeline:
     cdef RuleSet rules
     cdef Scratch *scratch
     cdef uint64_t now_ns          # of the record at work
+    cdef uint64_t left            # connections whose process has ended
     cdef bint trace               # report connections and anomalies too, not alerts only
     cdef bint trace_messages
     cdef bint trace_controls
@@ -48,6 +49,8 @@ cdef class Pipeline:
                    const uint8_t *data) noexcept nogil
     cdef void close(self, Watched *watched, const sw_close *ends) noexcept nogil
     cdef void exit(self, uint32_t process) noexcept nogil
+    # Ends the connections that no process went on with.  Times are those of the records.
+    cpdef void expire(self, uint64_t now_ns) noexcept
     cdef void forget(self, Watched *watched) noexcept nogil
     cdef void release_parser(self, Watched *watched) noexcept nogil
     cdef void take_message(self, Watched *watched, Direction direction,

@@ -46,6 +46,12 @@ class Pipeline:
         self, connection: int, time_ns: int, flow: int, opcode: int, payload: bytes
     ) -> None:
         """A whole message whose frames nobody kept (HAR): judged like any other."""
+    def expire(self, now_ns: int) -> None:
+        """Ends the connections that no process went on with since theirs ended a second ago.
+
+        Args:
+            now_ns: the time of day of the records (CLOCK_BOOTTIME where the kernel writes them).
+        """
     def deliver(self) -> int:
         """Hands over what was found, in its order; raises what a sink raised meanwhile."""
     def replace_rules(self, rules: RuleSet) -> None:

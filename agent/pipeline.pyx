@@ -45,6 +45,7 @@ cdef enum:
     HITS_PER_SECOND = 100
     ANOMALIES_OF_A_KIND = 16
     RELEASE_EVERY = 32            # records, then the kernel gets their room back
+    GOES_ON_WITHIN_NS = 1_000_000_000
 
 cdef uint64_t SECOND_NS = 1_000_000_000
 
@@ -134,6 +135,10 @@ cdef class Pipeline:
     cdef void data(self, Watched *watched, const sw_record *header,
                    const uint8_t *data) noexcept nogil:
         watched.seen_ns = header.time_ns
+        watched.process = header.process
+        if watched.left_ns:
+            watched.left_ns = 0
+            self.left -= 1
         if watched.hidden:
             self.hidden_bytes += header.captured
             self.release_parser(watched)
@@ -148,17 +153,35 @@ cdef class Pipeline:
         self.forget(watched)
 
     cdef void exit(self, uint32_t process) noexcept nogil:
-        """A process has ended: the kernel closed what it had open without a call."""
+        """A process has ended: the kernel closes what it had open without a call.
+
+        A socket may have been another process's too (fork, exec, SCM_RIGHTS), which goes on.
+        """
+        cdef size_t at
+        cdef Watched *watched
+        for at in range(self.table.mask + 1):
+            watched = self.table.slots[at]
+            if watched != NULL and watched.process == process and not watched.left_ns:
+                watched.left_ns = self.now_ns
+                self.left += 1
+
+    cpdef void expire(self, uint64_t now_ns) noexcept:
         cdef size_t at = 0
+        cdef Watched *watched
         cdef sw_close unknown
         unknown.end[0] = unknown.end[1] = 0
-        while at <= self.table.mask:
-            if self.table.slots[at] != NULL and self.table.slots[at].process == process:
-                self.close(self.table.slots[at], &unknown)  # another may take its place
-            else:
-                at += 1
+        with nogil:
+            while self.left and at <= self.table.mask:
+                watched = self.table.slots[at]
+                if watched != NULL and watched.left_ns and (
+                        now_ns - watched.left_ns >= GOES_ON_WITHIN_NS):
+                    self.close(watched, &unknown)  # another may take its place
+                else:
+                    at += 1
 
     cdef void forget(self, Watched *watched) noexcept nogil:
+        if watched.left_ns:
+            self.left -= 1
         self.add_finding(watched, FOUND_CLOSE)
         self.release_parser(watched)
         table_remove(&self.table, watched)

@@ -102,14 +102,13 @@ class Sweeper:
     A socket that some process may still hold is left until it was idle for a whole round.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self) -> None:
         self._suspects: set[int] = set()
 
-    def sweep(self) -> int:
-        """Returns how many."""
+    def sweep(self, descriptor: int) -> int:
+        """Of the map `connections`; returns how many."""
         gone, suspects = [], set()
-        for entry in entries(self._descriptor):
+        for entry in entries(descriptor):
             dead = not Path(f"/proc/{entry.pid}").exists()
             if entry.over or entry.let_go or dead:
                 if (dead and not entry.of_socket) or entry.number in self._suspects:
@@ -117,7 +116,7 @@ class Sweeper:
                 else:
                     suspects.add(entry.number)
         for key in gone:
-            library().bpf_delete_elem(self._descriptor, ctypes.c_char_p(key))
+            library().bpf_delete_elem(descriptor, ctypes.c_char_p(key))
         self._suspects = suspects
         return len(gone)
 

@@ -42,7 +42,7 @@ class Session:
         self._loaded, self._links = loaded, links
         self.impairments = tuple(impairments)
         self.watches_tls = tls
-        self._sweeper = maps.Sweeper(loaded.maps["connections"])
+        self._sweeper = maps.Sweeper()
 
     @property
     def rings(self) -> tuple[int, ...]:
@@ -86,7 +86,7 @@ class Session:
         maps.hide(self._loaded.maps["connections"], connection)
 
     def sweep(self) -> None:
-        self._sweeper.sweep()
+        self._sweeper.sweep(self._loaded.maps["connections"])
 
     def close(self) -> None:
         self._links.close()

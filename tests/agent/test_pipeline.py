@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
-from probe_records import CLIENT, OPENSSL, Conversation, record
+from probe_records import CLIENT, EXIT, OPENSSL, Conversation, record
 from websocket_bytes import BINARY, CLOSE, PING, TEXT, frame, key_of, request, response
 
 from sockwarden.agent.alert import Alert, Anomaly, Connection, Control, Message, Process
@@ -263,3 +263,29 @@ def test_new_rules_judge_from_the_next_message_on(rules, sink):
     way.feed(talk.c2s(frame(TEXT, INJECTION, mask=MASK)))
     way.deliver()
     assert [alert.category for alert in sink.of(Alert)] == ["injection"]
+
+
+def test_connections_end_with_their_process(rules, sink):
+    talk, way = Conversation(1, process=7), pipeline(rules, sink)
+    way.feed(greet(talk) + talk.c2s(frame(TEXT, b"hello", mask=MASK)[:-1]))
+    way.feed(record(0, EXIT, time_ns=talk.time_ns, process=7))
+    way.expire(talk.time_ns)
+    assert way.counters["connections_open"] == 1
+    way.expire(talk.time_ns + 1_000_000_000)
+    assert way.counters["connections_open"] == 0
+    way.deliver()
+    assert [anomaly.kind for anomaly in sink.of(Anomaly)] == ["truncated"]
+
+
+def test_a_connection_that_another_process_goes_on_with_outlives_its_first(rules, sink):
+    talk, way = Conversation(1, process=7), pipeline(rules, sink)
+    way.feed(greet(talk) + record(0, EXIT, time_ns=talk.time_ns, process=7))
+    talk.process = 8
+    way.feed(talk.c2s(frame(TEXT, b"hello", mask=MASK)))
+    way.expire(talk.time_ns + 5_000_000_000)
+    assert way.counters["connections_open"] == 1
+    way.feed(record(0, EXIT, time_ns=talk.time_ns, process=8))
+    way.expire(talk.time_ns + 5_000_000_000)
+    assert way.counters["connections_open"] == 0
+    way.deliver()
+    assert [message.length for message in sink.of(Message)] == [5]

@@ -4,7 +4,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass, field
 
-OPEN, DATA, CLOSE = 1, 2, 3
+OPEN, DATA, CLOSE, EXIT = 1, 2, 3, 4
 READ, WRITE = 0, 1
 SOCKET, OPENSSL = 0, 1
 SERVER, CLIENT = 1, 2
