@@ -1,7 +1,7 @@
 """Lines of JSON for messages and control frames, written where they are found.
 
-There is one for each message, millions in a file, so no Python object is made for them: they are put
-together in a buffer, as agent/alert.py's Message and Control are encoded.  Lines of the rarer
+There is one for each message, millions in a file, so no Python object is made for them: they are
+put together in a buffer, as agent/alert.py's Message and Control are encoded.  Lines of the rarer
 reports are encoded in Python and take their turn in the same buffer.
 """
 

@@ -1,9 +1,12 @@
 """`make bench-parser`: how fast the parser is, alone and beside its peers.
 
 Alone: on streams that corpora.py generates, each first compared with what it must give.
-Beside its peers: where ../shared/peers is there, by that harness, from a copy in build/peers that
-is made, and installed, once.  It prints tables; its last line is one JSON object,
-{stream: {"vs_PEER": our time divided by the peer's, in 64 KiB chunks, "vs_PEER_1448": in 1,448 B}}.
+Beside its peers: where ../shared/peers (or the folder that PEERS names) is there, by that harness,
+from a copy in build/peers that is made, and installed, once.  `sockwarden analyze` beside tshark:
+on a capture, by analyze.py.  It prints tables; its last line is one JSON object,
+{stream: {"vs_PEER": our time divided by the peer's, "ns": ours of a message by the C contract,
+"python_ns": by the Python API}, "analyze": {"vs_tshark": our time divided by tshark's, ...}}; names
+without a number are for chunks of 64 KiB, those that end in _1448 for chunks of 1,448 B.
 """
 
 import argparse
@@ -21,13 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import analyze
 import corpora
 import native
 
 from sockwarden.parser import DeflateParameters, FrameDecoder
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared" / "peers"
+SHARED = Path(os.environ.get("PEERS") or ROOT.parent / "shared" / "peers").resolve()
 PEERS = ROOT / "build" / "peers"
 CHUNKS = (1448, 65536)
 ROUNDS = 5
@@ -88,6 +92,10 @@ class Stream:
         return decode
 
 
+def suffix(chunk: int) -> str:
+    return "" if chunk == CHUNKS[-1] else f"_{chunk}"
+
+
 def ns_each(decode: Callable[[], None], events: int) -> float:
     samples = []
     for _ in range(ROUNDS):
@@ -97,13 +105,14 @@ def ns_each(decode: Callable[[], None], events: int) -> float:
     return statistics.median(samples) / events * 1e9
 
 
-def alone() -> None:
+def alone() -> dict[str, dict[str, float]]:
     consumer = native.consumer()
     folder = native.BUILT / "corpora"
     folder.mkdir(parents=True, exist_ok=True)
     print("\n## Alone\n")
     print("| stream | B/message | chunk B | C contract, ns/message | MB/s | Python, ns/message |")
     print("|---|---:|---:|---:|---:|---:|")
+    found: dict[str, dict[str, float]] = {}
     for name in corpora.NAMES:
         stream = Stream(name, folder)
         events, size = stream.expected["events"], stream.expected["payload_bytes"]
@@ -112,11 +121,18 @@ def alone() -> None:
             ours = ns_each(stream.native(consumer, chunk), events)
             python = ns_each(stream.python(chunk), events)
             speed = size / events / ours * 1e3
+            found.setdefault(name, {}).update(
+                {
+                    f"ns{suffix(chunk)}": round(ours, 1),
+                    f"python_ns{suffix(chunk)}": round(python, 1),
+                }
+            )
             print(
                 f"| {name} | {size / events:,.0f} | {chunk:,} | {ours:,.4g} | {speed:,.0f} "
                 f"| {python:,.4g} |",
                 flush=True,
             )
+    return found
 
 
 # --- beside its peers ---
@@ -171,8 +187,7 @@ def ratios(cells: list[dict]) -> dict[str, dict[str, float]]:
         if ours is None or peer.startswith("sockwarden") or chunk not in CHUNKS:
             continue
         name = RATIO_NAMES.get(peer, peer.replace("-", "_"))
-        suffix = "" if chunk == CHUNKS[-1] else f"_{chunk}"
-        found.setdefault(corpus, {})[f"vs_{name}{suffix}"] = round(ours / theirs, 4)
+        found.setdefault(corpus, {})[f"vs_{name}{suffix(chunk)}"] = round(ours / theirs, 4)
     return found
 
 
@@ -181,15 +196,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of the peers' harness")
     parser.add_argument("--only", nargs="+", default=FAST_PEERS, help="peers by name, or: all")
     parser.add_argument("--on", nargs="*", default=list(corpora.NAMES), help="peers' streams")
+    parser.add_argument("--megabytes", type=int, default=200, help="of the capture to analyze")
     options = parser.parse_args()
     print(f"# Parser benchmark: {machine()}")
-    alone()
-    found: dict[str, dict[str, float]] = {}
+    found = alone()
     if SHARED.is_dir():
         install_peers()
-        found = ratios(measure_peers(options.rounds, options.only, options.on))
+        for name, each in ratios(measure_peers(options.rounds, options.only, options.on)).items():
+            found[name] = each | found[name]
     else:
-        print("\nno peers to compare with: ../shared/peers is not there")
+        print(f"\nno peers to compare with: {SHARED} is not there")
+    found["analyze"] = analyze.measure(native.BUILT, options.megabytes, options.rounds)
     print(json.dumps(found))
 
 
