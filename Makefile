@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench-parser clean
+.PHONY: help demo test lint types bench-parser bench-pipeline clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -24,8 +24,11 @@ lint: ## format, style, import contracts, protos, types
 types: ## types alone
 	@packaging/setup.sh test && mypy
 
-bench-parser: ## set up, then measure the parser; beside its peers where ../shared has them
+bench-parser: ## set up, then measure the parser and analyze; beside the parser's peers where ../shared (or PEERS=FOLDER) has them
 	@packaging/setup.sh test && python tests/bench/parser.py $(ARGS)
+
+bench-pipeline: ## set up, then measure the way from a ring's records to verdicts
+	@packaging/setup.sh test && python tests/bench/pipeline.py $(ARGS)
 
 clean: ## remove what was built, .venv included
 	@rm -rf .venv build

@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import shutil
 import statistics
 import struct
@@ -27,6 +26,7 @@ from types import ModuleType
 import analyze
 import corpora
 import native
+from machine import machine
 
 from sockwarden.parser import DeflateParameters, FrameDecoder
 
@@ -42,15 +42,6 @@ FAST_PEERS = ["sockwarden-py", "limit", "limit-isal", "wslay"]
 FAST_PEERS += ["picows-cy", "picows-py", "aiohttp", "ws"]
 NODE_PEERS = ("ws", "bufferutil", "utf-8-validate")
 APT_PEERS = ("libwslay-dev", "libisal-dev", "libdeflate-dev", "libsimdjson-dev")
-
-
-def machine() -> str:
-    model = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{model[0] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
 # --- alone ---
