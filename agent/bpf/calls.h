@@ -93,6 +93,9 @@ static __always_inline u32 share(const struct who *key, const struct who *user,
     if (moved->vector) {
         call.vector = moved->vector;
         call.entries = moved->entries;
+        call.message = moved->message;
+        call.messages = moved->messages;
+        call.more = moved->more;
     } else {
         call.buffer = moved->buffer;
         call.left = moved->size;

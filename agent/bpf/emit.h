@@ -2,7 +2,7 @@
  *
  * From a piece of a call to a record in the ring.
  */
-enum { PIECE_BYTES = 16384 };
+enum { PIECE_BYTES = 65536 };
 
 static __always_inline void describe(struct sw_record *record,
                                      const struct connection *connection, u8 flow)
@@ -40,6 +40,8 @@ static __always_inline u64 room_for(u64 size)
         return 4096;
     if (size <= 8192)
         return 8192;
+    if (size <= 16384)
+        return 16384;
     return PIECE_BYTES;
 }
 

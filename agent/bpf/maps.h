@@ -67,7 +67,10 @@ struct call {
     u64 limit;     /* bytes that may still be passed on */
     u64 position;
     u64 vector;    /* the next struct iovec; 0: none */
-    u32 entries;   /* from there on */
+    u64 message;   /* bytes of the entries of the message at hand, or of the call's only vector */
+    u64 messages;  /* the next struct mmsghdr */
+    u32 entries;   /* from `vector` on */
+    u32 more;      /* messages from there on */
     u32 searched;  /* where the search for the header goes on */
     u8 flow;
     u8 source;

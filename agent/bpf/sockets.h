@@ -66,7 +66,7 @@ int sys_exit_buffer(struct sys_exit *args)
     return 0;
 }
 
-/* readv, writev, recvmsg, sendmsg */
+/* readv, writev, preadv2, pwritev2, recvmsg, sendmsg */
 int sys_exit_vector(struct sys_exit *args)
 {
     if (args->result <= 0)
@@ -80,13 +80,52 @@ int sys_exit_vector(struct sys_exit *args)
     moved.fd = ARGUMENT_0(regs);
     moved.vector = ARGUMENT_1(regs);
     moved.entries = ARGUMENT_2(regs);
-    moved.size = args->result;
-    moved.flow = number == __NR_writev || number == __NR_sendmsg ? SW_WRITE : SW_READ;
+    moved.size = moved.message = args->result;
+    moved.flow = number == __NR_writev || number == __NR_pwritev2 || number == __NR_sendmsg
+                     ? SW_WRITE : SW_READ;
     struct who who = {process_key(), (u32)moved.fd};
     if (number == __NR_recvmsg || number == __NR_sendmsg)
         read_message_header(&moved, ARGUMENT_1(regs));
     if (flags & MSG_TRUNC_)
         moved.vector = 0;
+    u32 next = see(&who, &moved, 1);
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
+enum { MAX_MESSAGES = 1024 }; /* UIO_MAXIOV: the kernel takes no more */
+
+/* recvmmsg, sendmmsg: the result is a number of messages. */
+int sys_exit_messages(struct sys_exit *args)
+{
+    if (args->result <= 0)
+        return 0;
+    struct pt_regs *regs = saved_registers();
+    struct moved moved = {};
+    moved.fd = ARGUMENT_0(regs);
+    struct who who = {process_key(), (u32)moved.fd};
+    if (ignored.lookup(&who)) /* before the messages are counted: QUIC and DNS come by here */
+        return 0;
+    moved.flow = args->number == __NR_sendmmsg ? SW_WRITE : SW_READ;
+    if (moved.flow == SW_READ && ARGUMENT_3(regs) & (NOT_OF_THE_STREAM | MSG_TRUNC_))
+        return 0;
+    u64 at = ARGUMENT_1(regs);
+    for (u32 n = 0; n < MAX_MESSAGES && n < args->result; n++) {
+        struct mmsghdr64 header = {};
+        if (bpf_probe_read_user(&header, sizeof header, (void *)(at + n * sizeof header)))
+            break;
+        moved.size += header.moved;
+        if (n)
+            continue;
+        moved.vector = header.vector;
+        moved.entries = header.entries;
+        moved.message = header.moved;
+    }
+    moved.messages = at + sizeof(struct mmsghdr64);
+    moved.more = args->result - 1;
+    if (!moved.size)
+        return 0;
     u32 next = see(&who, &moved, 1);
     if (next != STAY)
         syscall_jumps.call(args, next);

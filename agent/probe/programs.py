@@ -38,7 +38,11 @@ TRACEPOINTS: Final = (
     ),
     *(
         Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_vector")
-        for call in ("readv", "writev", "recvmsg", "sendmsg")
+        for call in ("readv", "writev", "preadv2", "pwritev2", "recvmsg", "sendmsg")
+    ),
+    *(
+        Tracepoint("syscalls", f"sys_exit_{call}", "sys_exit_messages")
+        for call in ("recvmmsg", "sendmmsg")
     ),
     Tracepoint("syscalls", "sys_enter_close", "sys_enter_close"),
     *(

@@ -16,8 +16,9 @@ from sockwarden.agent.probe.programs import Loaded, ProbeError
 
 # What carries bytes; the other tracepoints keep the tables of both sources true.
 SOCKET_CALLS: Final = frozenset(
-    f"sys_exit_{call}"
-    for call in ("read", "write", "recvfrom", "sendto", "recvmsg", "sendmsg", "readv", "writev")
+    point.name
+    for point in programs.TRACEPOINTS
+    if point.program in ("sys_exit_buffer", "sys_exit_vector", "sys_exit_messages")
 )
 
 

@@ -26,7 +26,6 @@ from capture import (
 )
 
 from sockwarden.agent.probe import maps
-from sockwarden.agent.probe.programs import Settings
 from sockwarden.agent.ring import Ring
 
 pytestmark = needs_kernel
@@ -210,7 +209,7 @@ def test_beyond_the_capture_limit_is_a_counted_hole(probe: Probe) -> None:
         assert probe.counters()["lost_capture_limit"] - before == extra
 
 
-@pytest.mark.parametrize("entries", [1, 3, 40, 1_000])
+@pytest.mark.parametrize("entries", [1, 3, 40, 1_024])
 def test_vectors(probe: Probe, entries: int) -> None:
     parts = [os.urandom(n % 50) for n in range(1, entries + 1)]
     data = b"".join(parts)
@@ -348,33 +347,3 @@ def test_the_ring_is_read_by_nobody_without_any_right(probe: Probe) -> None:
         assert os.read(reading, 1) == b"1"
         os.close(reading)
         os.close(ring)
-
-
-def test_what_a_full_ring_loses_is_counted() -> None:
-    probe = Probe(Settings(ring_bytes=65_536))
-    try:
-        client, server = socket.socketpair()
-        with client, server:
-            upgrade(client, server)
-            probe.drain()
-            sent = 0
-            for _ in range(50):
-                exchange(client, server, b"w" * 4_000)
-                sent += 4_000
-            probe.drain()
-            before = probe.counters()
-            exchange(client, server, b"last")
-            probe.drain()
-            told = sum(
-                len(data)
-                for seen in probe.of(CLIENT) + probe.of(SERVER)
-                for flow in seen.streams
-                for data in flow.values()
-            )
-            total = 2 * (sent + 4 + len(REQUEST) + len(SWITCHING))
-            assert before["lost_ring_full"] > 0
-            assert told + probe.counters()["lost_ring_full"] == total
-            [last] = probe.of(SERVER)
-            assert last.streams[READ][len(REQUEST) + sent] == b"last"
-    finally:
-        probe.close()
