@@ -28,8 +28,8 @@ from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
     Losses, connection_end, connection_feed, connection_free, connection_losses, connection_new)
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, BINARY, C2S, CONTINUATION, DIGEST_ALL, DIGEST_NONE, S2C, Anomaly,
-    ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
+    ANOMALY_COUNT, BINARY, C2S, CONTINUATION, DIGEST_ALL, DIGEST_NONE, INFLATED_BYTES, S2C,
+    Anomaly, ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
 from sockwarden.parser.records cimport (
     SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SOCKET, SW_UNIX,
     SW_WRITE, sw_close, sw_open, sw_record)
@@ -471,6 +471,7 @@ cdef class Pipeline:
         self.clock_offset_ns = clock_offset_ns
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
+        self.limits.inflated_bytes = INFLATED_BYTES
         self.limits.digest = DIGEST_ALL if self.trace_messages else DIGEST_NONE
         self.reporter = Reporter(
             rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,

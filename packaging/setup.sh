@@ -20,7 +20,7 @@ apt_packages=(
     python3-bpfcc linux-libc-dev python3-systemd python3-seccomp
     # to build: the interpreter's headers, compilers, the libraries that Cython modules link
     python3-venv python3-dev gcc g++ make pkg-config libsystemd-dev
-    libvectorscan-dev libpcap-dev zlib1g-dev libssl-dev
+    libvectorscan-dev libpcap-dev libisal-dev libssl-dev
     ca-certificates
 )
 

@@ -3,18 +3,26 @@
 The payload of a Close is judged as it comes.  A reason that is not UTF-8 (section
 5.5.1) is `invalid_close_payload`, as is a payload of one octet; `invalid_utf8` is
 kept for messages.  Only the first 125 octets of a control frame are kept or judged,
-the others are skipped exactly.
+the others are skipped exactly.  A frame that comes in pieces is kept in memory of its own, so
+that an idle connection holds none.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
+from sockwarden.parser.buffer cimport SLACK
 from sockwarden.parser.events cimport (
     CLOSE, INVALID_CLOSE_CODE, INVALID_CLOSE_PAYLOAD, ControlEvent, Direction, Handler)
 from sockwarden.parser.header cimport CONTROL_BYTES, OPCODE, Header
 from sockwarden.parser.masking cimport rotate, unmask
 from sockwarden.parser.utf8 cimport Utf8, utf8_feed
 from sockwarden.parser.workspace cimport Workspace
+
+cdef enum:
+    KEPT_BYTES = CONTROL_BYTES + SLACK
+
+cdef const uint8_t *EMPTY = b""
 
 
 cdef inline bint has_code(const Control *self) noexcept nogil:
@@ -38,6 +46,7 @@ cdef void control_begin(Control *self, const Header *header) noexcept nogil:
     self.key = header.key
     self.opcode = header.first & OPCODE
     self.size = 0
+    self.payload = EMPTY
     self.faulty = self.missing = False
     memset(&self.reason, 0, sizeof(Utf8))
 
@@ -56,16 +65,32 @@ cdef void judge_close(Control *self, const Handler *handler, Direction direction
                             offset + (reason - before) + fine)
 
 
+# Where the payload goes.  NULL: no memory.
+cdef uint8_t *place(Control *self, Workspace *space, bint whole) noexcept nogil:
+    if whole:
+        self.payload = space.scratch
+        return space.scratch
+    if self.kept == NULL:
+        self.kept = <uint8_t *>malloc(KEPT_BYTES)
+    if self.kept != NULL:
+        self.payload = self.kept
+    return self.kept
+
+
 cdef void control_payload(Control *self, Workspace *space, const Handler *handler,
                           Direction direction, const uint8_t *data, size_t size,
-                          uint64_t offset) noexcept nogil:
+                          uint64_t left, uint64_t offset) noexcept nogil:
     cdef size_t before = self.size
     cdef size_t taken = min(size, <size_t>CONTROL_BYTES - before)
+    cdef uint8_t *out
     if not taken or self.missing:
         return
-    unmask(space.scratch, data, taken, self.key)
+    out = place(self, space, not before and size == left)
+    if out == NULL:
+        control_missing(self)
+        return
+    unmask(out + before, data, taken, self.key)
     self.key = rotate(self.key, taken)
-    memcpy(self.payload + before, space.scratch, taken)
     self.size += <uint8_t>taken
     if self.opcode == CLOSE:
         judge_close(self, handler, direction, before, offset)
@@ -93,3 +118,13 @@ cdef void control_end(Control *self, const Header *header, const Handler *handle
     if self.opcode == CLOSE:
         self.closed = True
     handler.control(handler.user, direction, &event)
+    control_free(self)
+
+
+cdef size_t control_memory(const Control *self) noexcept nogil:
+    return KEPT_BYTES if self.kept != NULL else 0
+
+
+cdef void control_free(Control *self) noexcept nogil:
+    free(self.kept)
+    self.kept = NULL

@@ -65,7 +65,8 @@ class FrameDecoder:
     """Frames of one direction, from the first octet behind the handshake.
 
     No bytes make it raise.  Memory is bounded by `message_bytes`, which is what is
-    kept of one message's payload; lengths and digests are those of the whole.
+    kept of one message's payload; lengths and digests are those of the whole.  A compressed
+    message is inflated as far as `inflated_bytes`; there it is told as one with octets missing.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class FrameDecoder:
         deflate: DeflateParameters | None = None,
         *,
         message_bytes: int = 16 << 20,
+        inflated_bytes: int = 1 << 30,
     ) -> None: ...
     def feed(self, data: Buffer) -> list[Message | Control | Anomaly]: ...
     def gap(self, size: int) -> list[Message | Control | Anomaly]:
@@ -84,7 +86,13 @@ class FrameDecoder:
 class ConnectionDecoder:
     """Both directions of a connection, from the request line on; see connection.pxd."""
 
-    def __init__(self, *, head_bytes: int = 16_384, message_bytes: int = 16 << 20) -> None: ...
+    def __init__(
+        self,
+        *,
+        head_bytes: int = 16_384,
+        message_bytes: int = 16 << 20,
+        inflated_bytes: int = 1 << 30,
+    ) -> None: ...
     def feed(
         self, direction: Dir, position: int, data: Buffer
     ) -> list[Handshake | Message | Control | Anomaly]:

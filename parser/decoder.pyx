@@ -14,8 +14,8 @@ from sockwarden.parser.connection cimport (
     Connection, Losses, connection_end, connection_feed, connection_free, connection_losses,
     connection_memory, connection_new)
 from sockwarden.parser.events cimport (
-    C2S, CONTINUATION, DIGEST_CUT, S2C, Anomaly as Kind, ControlEvent, Deflate, Direction,
-    Handler, HandshakeEvent, Limits, MessageEvent)
+    C2S, CONTINUATION, DIGEST_CUT, INFLATED_BYTES, S2C, Anomaly as Kind, ControlEvent, Deflate,
+    Direction, Handler, HandshakeEvent, Limits, MessageEvent)
 from sockwarden.parser.frames cimport (
     Frames, frames_close, frames_end, frames_feed, frames_gap, frames_open)
 
@@ -212,7 +212,8 @@ cdef class DeflateParameters(Event):
 cdef class FrameDecoder(Collector):
     cdef Frames frames
 
-    def __init__(self, sender, deflate=None, *, message_bytes=16 << 20):
+    def __init__(self, sender, deflate=None, *, message_bytes=16 << 20,
+                 inflated_bytes=INFLATED_BYTES):
         cdef Deflate parameters
         if sender not in ("client", "server"):
             raise ValueError(f"sender is 'client' or 'server', not {sender!r}")
@@ -222,6 +223,7 @@ cdef class FrameDecoder(Collector):
             parameters.window_bits = deflate.window_bits
             parameters.no_context_takeover = deflate.no_context_takeover
         self.limits.message_bytes = message_bytes
+        self.limits.inflated_bytes = inflated_bytes
         frames_close(&self.frames)
         frames_open(&self.frames, C2S if sender == "client" else S2C, &parameters, &self.limits,
                     &self.handler)
@@ -246,9 +248,11 @@ cdef class FrameDecoder(Collector):
 cdef class ConnectionDecoder(Collector):
     cdef Connection *connection
 
-    def __cinit__(self, *, head_bytes=16_384, message_bytes=16 << 20):
+    def __cinit__(self, *, head_bytes=16_384, message_bytes=16 << 20,
+                  inflated_bytes=INFLATED_BYTES):
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
+        self.limits.inflated_bytes = inflated_bytes
         self.connection = connection_new(&self.limits, &self.handler)
         if self.connection == NULL:
             raise MemoryError

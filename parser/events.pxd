@@ -109,10 +109,15 @@ cdef enum Digests:
     DIGEST_CUT  # only of those that are longer than Limits.message_bytes
 
 
+cdef enum:
+    INFLATED_BYTES = 1 << 30  # the usual Limits.inflated_bytes: ten times what common peers take
+
+
 # Bounds before buffers: what one connection may cost.
 cdef struct Limits:
     uint32_t head_bytes      # of each handshake head
     # Of a message kept for the consumer; the rest is unmasked, inflated, validated,
     # hashed and dropped.
     uint64_t message_bytes
+    uint64_t inflated_bytes  # of a compressed message; it is not inflated any further
     uint8_t digest           # Digests

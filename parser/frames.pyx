@@ -28,7 +28,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.control cimport (
-    control_begin, control_end, control_missing, control_payload)
+    control_begin, control_end, control_free, control_memory, control_missing, control_payload)
 from sockwarden.parser.events cimport (
     BINARY, C2S, CONTINUATION, CONTROL_FRAGMENTED, CONTROL_TOO_LONG, DATA_AFTER_CLOSE,
     EXPECTED_CONTINUATION, GAP, LENGTH_NOT_MINIMAL, LENGTH_OVERFLOW, MASKED_SERVER, PONG,
@@ -240,7 +240,7 @@ cdef void payload(Frames *self, Workspace *space, const uint8_t *data, size_t si
         messages_payload(&self.messages, space, data, size, self.left, self.offset)
     elif is_known(opcode):
         control_payload(&self.control, space, self.messages.handler,
-                        <Direction>self.messages.direction, data, size, self.offset)
+                        <Direction>self.messages.direction, data, size, self.left, self.offset)
     self.offset += size
     self.left -= size
     if not self.left:
@@ -341,8 +341,9 @@ cdef void frames_end(Frames *self) noexcept nogil:
 
 
 cdef size_t frames_memory(const Frames *self) noexcept nogil:
-    return messages_memory(&self.messages)
+    return messages_memory(&self.messages) + control_memory(&self.control)
 
 
 cdef void frames_close(Frames *self) noexcept nogil:
     messages_free(&self.messages)
+    control_free(&self.control)

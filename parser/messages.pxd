@@ -34,6 +34,7 @@ cdef struct Messages:
     uint8_t open
     uint8_t compressed
     uint8_t withheld        # cannot be inflated
+    uint8_t capped          # inflated as far as Limits.inflated_bytes, and no further
     uint8_t cut             # nothing more is kept
     uint8_t missing         # octets are
     uint8_t hashing
@@ -45,7 +46,8 @@ cdef struct Messages:
 cdef void messages_open(Messages *self, Workspace *space, const Header *header,
                         bint compressed) noexcept nogil
 cdef void messages_take(Messages *self, Workspace *space, const uint8_t *data, size_t size,
-                        uint64_t offset) noexcept nogil
+                        uint64_t left, uint64_t offset) noexcept nogil
+cdef void messages_rest(Messages *self, Workspace *space) noexcept nogil
 cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
                           bint after_close) noexcept nogil
 
@@ -83,7 +85,7 @@ cdef inline void messages_payload(Messages *self, Workspace *space, const uint8_
     if (self.compressed or self.cut or self.hashing or have > self.limits.message_bytes
             or have > self.kept.room
             and not workspace_grow(space, &self.kept, <size_t>have, self.kept.size + left)):
-        messages_take(self, space, data, size, offset)
+        messages_take(self, space, data, size, left, offset)
         return
     messages_unmask(self, self.kept.data + self.kept.size, data, size, offset)
     self.kept.size = <size_t>have
@@ -100,6 +102,8 @@ cdef inline void messages_end(Messages *self, Workspace *space, bint fin, uint64
     # what it carries is told.
     if fin or self.opcode == CONTINUATION:
         messages_finish(self, space, end, after_close)
+    elif self.compressed:
+        messages_rest(self, space)
 
 # The open message will not be finished.
 cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil

@@ -6,31 +6,32 @@ through the thread's scratch: unmasked, inflated, validated, hashed, dropped.  S
 neither a long message nor a compressed bomb costs more memory, the inflater's
 window stays right, and the length that is reported is the true one.
 
+What a bomb costs in time is bounded by Limits.inflated_bytes: there it is told as a message
+with octets missing, and no more of it is inflated.  With context takeover that loses the
+context.
+
 Missing octets of an uncompressed message are kept as 0, so that all others stand in
 their place; its text is not validated behind them.  Missing octets of a compressed
 one withhold it: nothing can be told behind them.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from sockwarden.parser.buffer cimport LEAST_ROOM, buffer_release
+from sockwarden.parser.buffer cimport buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, Digest, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
-    DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT,
+    DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT, TRUNCATED,
     Anomaly, Direction, MessageEvent)
 from sockwarden.parser.header cimport OPCODE, Header
 from sockwarden.parser.inflate cimport (
-    INFLATE_BAD, INFLATE_FULL, InflateState, inflater_begin, inflater_end, inflater_free,
-    inflater_memory, inflater_step)
+    INFLATE_BAD, INFLATE_DONE, INFLATE_LOST, InflateState, inflater_begin, inflater_end,
+    inflater_free, inflater_memory, inflater_rest, inflater_step)
 from sockwarden.parser.masking cimport non_ascii, rotate, unmask
 from sockwarden.parser.utf8 cimport Utf8, utf8_feed
 from sockwarden.parser.workspace cimport (
     SW_SCRATCH_BYTES, Workspace, workspace_grow, workspace_return)
-
-cdef enum:
-    USUAL_RATIO = 8             # room for what packed input becomes, at first
 
 # RFC 7692 section 7.2.2: what the sender took off the end of each message
 cdef const uint8_t *TAIL = [0x00, 0x00, 0xFF, 0xFF]
@@ -48,13 +49,13 @@ cdef void messages_open(Messages *self, Workspace *space, const Header *header,
     self.compressed = compressed
     self.offset = header.offset
     self.length = self.wire_length = self.fragments = 0
-    self.withheld = self.cut = self.missing = self.hashing = False
+    self.withheld = self.capped = self.cut = self.missing = self.hashing = False
     self.valid_utf8 = True
     memset(&self.utf8, 0, sizeof(Utf8))
     if self.limits.digest == DIGEST_ALL:
         self.hashing = digest_start(&self.digest)
     if compressed:
-        self.withheld = not inflater_begin(&self.inflater, space)
+        self.withheld = not inflater_begin(&self.inflater)
 
 
 # Where the next octets of the clear payload go, and how many at most.
@@ -115,26 +116,50 @@ cdef void validate(Messages *self, const uint8_t *data, size_t size) noexcept no
         tell(self, INVALID_UTF8, self.frame_offset)
 
 
+# Inflated octets, in the inflater's own buffer.
+cdef void take_inflated(Messages *self, Workspace *space, const uint8_t *data,
+                        size_t size) noexcept nogil:
+    cdef uint64_t left = self.limits.inflated_bytes - self.length
+    cdef size_t some
+    cdef uint8_t *out
+    if size > left:
+        size = <size_t>left
+        self.capped = self.missing = True
+        self.hashing = False
+    validate(self, data, size)
+    while size:
+        some = size
+        out = place(self, space, &some)
+        if not self.cut:
+            memcpy(out, data, some)
+        took(self, data, some)
+        data += some
+        size -= some
+    if self.capped:
+        inflater_end(&self.inflater, space, False)
+        tell(self, TRUNCATED, self.frame_offset)
+
+
 cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
                       size_t size) noexcept nogil:
     cdef InflateState state
-    cdef size_t room, made
-    cdef uint8_t *out
-    while not self.withheld:
-        room = min(<size_t>SW_SCRATCH_BYTES, max(USUAL_RATIO * size, <size_t>LEAST_ROOM))
-        out = place(self, space, &room)
-        state = inflater_step(&self.inflater, &data, &size, out, room, &made)
+    cdef const uint8_t *out
+    cdef size_t made
+    while not self.withheld and not self.capped:
+        state = inflater_step(&self.inflater, space, &data, &size, &out, &made)
         if made:
-            validate(self, out, made)
-            took(self, out, made)
+            take_inflated(self, space, out, made)
+        if self.capped or state == INFLATE_DONE:
+            return
         if state == INFLATE_BAD:
             inflate_error(self, space)
-        elif state != INFLATE_FULL:
-            return
+        elif state == INFLATE_LOST:
+            self.withheld = True
 
 
 cdef void messages_take(Messages *self, Workspace *space, const uint8_t *data, size_t size,
-                        uint64_t offset) noexcept nogil:
+                        uint64_t left, uint64_t offset) noexcept nogil:
+    cdef bint unfinished = size < left
     cdef size_t some
     self.wire_length += size
     if not self.compressed:
@@ -147,6 +172,13 @@ cdef void messages_take(Messages *self, Workspace *space, const uint8_t *data, s
         take_packed(self, space, space.packed, some)
         data += some
         size -= some
+    if unfinished:
+        messages_rest(self, space)
+
+
+cdef void messages_rest(Messages *self, Workspace *space) noexcept nogil:
+    if not inflater_rest(&self.inflater, space):
+        self.withheld = True
 
 
 cdef void messages_missing(Messages *self, Workspace *space, uint64_t size) noexcept nogil:
@@ -156,7 +188,7 @@ cdef void messages_missing(Messages *self, Workspace *space, uint64_t size) noex
     self.hashing = False
     self.wire_length += size
     if self.compressed:
-        if not self.withheld:
+        if not self.withheld and not self.capped:
             self.withheld = True
             inflater_end(&self.inflater, space, False)
         return
@@ -182,7 +214,7 @@ cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
                           bint after_close) noexcept nogil:
     cdef MessageEvent event
     cdef uint8_t digest[SHA256_BYTES]
-    if self.compressed and not self.withheld:
+    if self.compressed and not self.withheld and not self.capped:
         # A message without any octet is no deflate block (RFC 7692 7.2.3.6 sends 0x00);
         # it is taken as empty, and the context is left alone.  Behind a final block without
         # the 0x00 of 7.2.3.4 the tail would begin a block that the sender knows nothing of.
@@ -217,7 +249,7 @@ cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
 
 
 cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
-    if self.compressed and not self.withheld:
+    if self.compressed and not self.withheld and not self.capped:
         inflater_end(&self.inflater, space, False)
     close_message(self, space)
 

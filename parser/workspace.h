@@ -2,12 +2,12 @@
 #ifndef SOCKWARDEN_WORKSPACE_H
 #define SOCKWARDEN_WORKSPACE_H
 
+#include <isa-l/igzip_lib.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64 };
 
@@ -18,7 +18,9 @@ struct sw_spare {
 
 struct sw_workspace {
     struct sw_spare spare[2]; /* buffers of finished messages: a small one, a large one */
-    z_stream *inflater; /* of a finished message that leaves no context behind */
+    struct inflate_state *inflater; /* of the message that was inflated last, or is now */
+    struct inflate_state *idle_inflater;
+    const void *inflated; /* whose it was: an Inflater, or NULL */
     uint8_t packed[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
     uint8_t scratch[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
 };
@@ -31,9 +33,8 @@ static void sw_workspace_free(void *workspace)
     struct sw_workspace *self = workspace;
     free(self->spare[0].data);
     free(self->spare[1].data);
-    if (self->inflater)
-        inflateEnd(self->inflater);
     free(self->inflater);
+    free(self->idle_inflater);
     free(self);
 }
 
@@ -48,7 +49,8 @@ static struct sw_workspace *sw_workspace_make(void)
     if (!made)
         return NULL;
     memset(made->spare, 0, sizeof made->spare);
-    made->inflater = NULL;
+    made->inflater = made->idle_inflater = NULL;
+    made->inflated = NULL;
     if (pthread_setspecific(sw_workspace_key, made)) {
         free(made);
         return NULL;

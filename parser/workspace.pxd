@@ -1,15 +1,34 @@
 """What a thread lends to the connection that it works on, so that an idle one holds no buffer."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint32_t, uint64_t
 
 from sockwarden.parser.buffer cimport Buffer
 
-cdef extern from "zlib.h" nogil:
-    ctypedef struct z_stream:
+# ISA-L's inflater.  It decodes into `output`, whose first `output_size` octets are what came
+# before; so history and new octets lie in one piece.
+cdef extern from "isa-l/igzip_lib.h" nogil:
+    enum:
+        ISAL_DEF_HIST_SIZE
+        ISAL_DECOMP_OK
+        ISAL_BLOCK_NEW_HDR
+        ISAL_BLOCK_INPUT_DONE
+        ISAL_BLOCK_FINISH
+    struct inflate_state:
         uint8_t *next_in
-        unsigned int avail_in
+        uint32_t avail_in
         uint8_t *next_out
-        unsigned int avail_out
+        uint32_t avail_out
+        uint32_t total_out
+        uint64_t read_in            # bits that were read and not used,
+        int32_t read_in_length      # so many
+        int block_state
+        int16_t tmp_in_size         # octets of a block's header that is not whole
+        uint8_t *output "tmp_out_buffer"
+        int32_t output_size "tmp_out_valid"
+        int32_t output_given "tmp_out_processed"
+    void isal_inflate_init(inflate_state *state)
+    void isal_inflate_reset(inflate_state *state)
+    int isal_inflate(inflate_state *state)
 
 cdef extern from "workspace.h" nogil:
     enum: SW_SCRATCH_BYTES
@@ -20,7 +39,9 @@ cdef extern from "workspace.h" nogil:
 
     struct sw_workspace:
         sw_spare *spare     # two: a small one, a large one
-        z_stream *inflater  # windowBits -15, or NULL
+        inflate_state *inflater         # of the message that was inflated last, or is now
+        inflate_state *idle_inflater
+        const void *inflated            # whose it was: an Inflater, or NULL
         uint8_t *packed     # SW_SCRATCH_BYTES, and SLACK behind them: masked input
         uint8_t *scratch    # as large: output that nobody keeps
 

@@ -1,4 +1,3 @@
-# distutils: libraries = z
 """One scratch and two spare buffers a thread.
 
 A message that lies whole in a captured chunk is unmasked into the scratch.  One

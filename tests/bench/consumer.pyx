@@ -10,8 +10,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
 from sockwarden.parser.events cimport (
-    C2S, DIGEST_CUT, S2C, Anomaly, ControlEvent, Deflate, Direction, Handler, HandshakeEvent,
-    Limits, MessageEvent)
+    C2S, DIGEST_CUT, INFLATED_BYTES, S2C, Anomaly, ControlEvent, Deflate, Direction, Handler,
+    HandshakeEvent, Limits, MessageEvent)
 from sockwarden.parser.frames cimport Frames, frames_close, frames_feed, frames_open
 
 cdef enum:
@@ -77,6 +77,7 @@ cdef void feed_all(const Handler *handler, bytes stream, size_t chunk, bint mask
     cdef Frames frames
     memset(&limits, 0, sizeof(Limits))
     limits.message_bytes = MESSAGE_BYTES
+    limits.inflated_bytes = INFLATED_BYTES
     limits.digest = DIGEST_CUT
     with nogil:
         frames_open(&frames, C2S if masked else S2C, &parameters, &limits, handler)
