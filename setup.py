@@ -30,12 +30,12 @@ def extensions() -> list[Extension]:
         for package in PACKAGES
         for module in sorted((SOURCE / "sockwarden" / package).glob("*.pyx"))
     ]
-    headers = sorted(map(str, Path("parser").rglob("*.h")))
+    headers = sorted(str(path) for top in ("parser", "agent") for path in Path(top).rglob("*.h"))
     return [
         Extension(
             ".".join(module.relative_to(SOURCE).with_suffix("").parts),
             [str(module)],
-            include_dirs=["parser"],
+            include_dirs=["parser", "."],
             depends=headers,
             extra_compile_args=["-O3", "-fvisibility=hidden", "-Wno-unused-function"],
         )

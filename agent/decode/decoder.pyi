@@ -2,6 +2,7 @@ class Decoder:
     name: str
     order: int
     depth: int
-    marker: int
+    opens: bool
+    marks: int
     def __call__(self, text: bytes) -> bytes | None:
         """The decoded text after one application, or None where nothing was decoded."""

@@ -14,7 +14,7 @@ from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
 
 cdef enum:
     MAX_HITS = 32  # of one message; more are counted in Verdict.dropped
-    MAX_VIEWS = 32
+    MAX_VIEWS = 40
 
 
 cdef struct Hit:

@@ -15,13 +15,15 @@ decoded view needed, and that a connection gets its windows once.
 """
 
 import itertools
+from collections import Counter
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memcmp, memset
 
 from sockwarden.agent.decode import decoders
-from sockwarden.agent.decode.decoder cimport Decoder
+from sockwarden.agent.decode.decoder cimport Decoder, room
+from sockwarden.agent.decode.marks cimport text_marks
 from sockwarden.agent.rules.detectors.window cimport Window, window_add
 from sockwarden.agent.rules.facts cimport Facts, fact_value
 from sockwarden.agent.rules.pattern cimport Expression, Pattern, Span, compile_database, find
@@ -55,6 +57,9 @@ cdef enum:
     VIEW_MIN_BYTES = 4 << 10
     SCAN_MAX_BYTES = 0xFFFFFFFF  # of the payload: Vectorscan's lengths are 32 bits
     COUNT_MAX = 0xFFFFFFFF       # of Hit.count
+    # Of all decoded views of one message; the rungs beyond are left out.
+    DECODED_MAX_BYTES = 16 << 20
+    LADDER_ROUNDS = 2            # what is decoded may be encoded anew, JSON in base64 say
 
 _identities = itertools.count(1)
 
@@ -95,14 +100,12 @@ cdef bint decode_view(Scratch *scratch, const Decoding *rung, const View *source
     """Whether the rung made something new of `source`."""
     cdef size_t size = source.size
     cdef size_t wanted
-    if memchr(source.text, rung.marker, size) is NULL:
-        return False
     if size > VIEW_MAX_BYTES:
         size = VIEW_MAX_BYTES
         scratch.views_cut += 1
-    if target.capacity < size:
+    if target.capacity < room(size):
         wanted = VIEW_MIN_BYTES
-        while wanted < size:
+        while wanted < room(size):
             wanted *= 2
         free(target.buffer)
         target.capacity = 0
@@ -167,16 +170,24 @@ cdef class RuleSet:
 
     def lay_out_ladder(self):
         cdef Decoder decoder
+        cdef Decoding *rung
         names = ["raw"]
-        for decoder in decoders():
+        counts = Counter()
+        rungs = decoders()
+        for number, decoder in itertools.product(range(LADDER_ROUNDS), rungs):
             for i in range(decoder.depth):
                 if self.ladder_count + 1 >= MAX_VIEWS:
-                    raise ValueError(f"decoder {decoder.name} makes more than {MAX_VIEWS} views")
-                self.ladder[self.ladder_count].decode = decoder.decode
-                self.ladder[self.ladder_count].marker = decoder.marker
-                self.ladder[self.ladder_count].next_decoder = len(names) - 1 + decoder.depth - i
+                    raise ValueError(f"the decoders make more than {MAX_VIEWS} views")
+                rung = &self.ladder[self.ladder_count]
+                rung.decode = decoder.decode
+                rung.marks = decoder.marks
+                rung.opens = decoder.opens
+                rung.starts_round = number and decoder is rungs[0] and i == 0
+                rung.next_decoder = self.ladder_count + decoder.depth - i
                 self.ladder_count += 1
-                names.append(decoder.name if i == 0 else f"{decoder.name}/{i + 1}")
+                counts[decoder.name] += 1
+                count = counts[decoder.name]
+                names.append(decoder.name if count == 1 else f"{decoder.name}/{count}")
         self.views = tuple(names)
 
     def lay_out_programs(self, plan):
@@ -269,8 +280,12 @@ cdef class RuleSet:
     cdef void judge_message(self, Scratch *scratch, State **state, const Facts *facts,
                             const uint8_t *payload, size_t size,
                             Verdict *verdict) noexcept nogil:
-        cdef uint32_t rung = 0
+        cdef uint32_t number = 0
         cdef uint32_t latest = 0
+        cdef uint32_t marks
+        cdef size_t decoded = 0
+        cdef bint opened = False
+        cdef const Decoding *rung
         verdict.count = 0
         verdict.dropped = 0
         if not self.watched[facts.direction & 1] >> (facts.opcode & 15) & 1:
@@ -282,14 +297,26 @@ cdef class RuleSet:
         scratch.views[0].text = payload
         scratch.views[0].size = size
         self.judge_view(scratch, state, facts, 0, verdict)
-        while rung < self.ladder_count:
-            if decode_view(scratch, &self.ladder[rung], &scratch.views[latest],
-                           &scratch.views[rung + 1]):
-                rung += 1
-                latest = rung
-                self.judge_view(scratch, state, facts, latest, verdict)
-            else:
-                rung = self.ladder[rung].next_decoder
+        marks = text_marks(payload, size)
+        while number < self.ladder_count:
+            rung = &self.ladder[number]
+            if rung.starts_round:
+                if not opened:
+                    break
+                opened = False
+            if not (rung.marks & marks and decode_view(scratch, rung, &scratch.views[latest],
+                                                       &scratch.views[number + 1])):
+                number = rung.next_decoder
+                continue
+            number += 1
+            latest = number
+            opened |= rung.opens
+            self.judge_view(scratch, state, facts, latest, verdict)
+            marks = text_marks(scratch.views[latest].text, scratch.views[latest].size)
+            decoded += scratch.views[latest].size
+            if decoded > DECODED_MAX_BYTES:
+                scratch.views_cut += 1
+                break
 
     cdef void judge_view(self, Scratch *scratch, State **state, const Facts *facts,
                          uint32_t view, Verdict *verdict) noexcept nogil:

@@ -61,5 +61,7 @@ cdef struct Feed:
 # A rung of the ladder of decoded views; it works on the last view made.
 cdef struct Decoding:
     decode_t decode
-    uint8_t marker
+    uint32_t marks             # without any of them (decode/marks.pxd) it decodes nothing
+    bint opens                 # a further round is worth its while
+    bint starts_round          # it is the first of a further round
     uint32_t next_decoder      # the rung to go on with where this one decoded nothing

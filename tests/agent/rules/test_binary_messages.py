@@ -173,10 +173,10 @@ def test_an_attack_in_a_binary_format_is_found(name, encoding, shipped, make):
 def test_a_query_operator_that_is_a_key_of_a_binary_format_is_found(operator, shipped, make):
     query = {"user": "admin", "password": {operator: None}}
     bson = b"\x02user\0\6\0\0\0admin\0\x03password\0\x0a\0\0\0\x0a" + operator.encode() + b"\0\0\0"
-    for message in (msgspec.msgpack.encode(query), cbor(query), bson):
-        assert make.names(shipped.judge(message, opcode=BINARY, tls=True)) == [
-            "nosql-binary-operators"
-        ]
+    for message in (msgspec.msgpack.encode(query), cbor(query)):
+        assert make.names(shipped.judge(message, opcode=BINARY, tls=True)) == ["nosql-operators"]
+    hits = shipped.judge(bson, opcode=BINARY, tls=True)
+    assert make.names(hits) == ["nosql-binary-operators"]
 
 
 def test_ordinary_fields_in_binary_formats_are_silent(shipped):

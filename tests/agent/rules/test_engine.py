@@ -1,5 +1,6 @@
 """The engine on messages: views, scopes, verifiers, evidence, bounds, threads."""
 
+import base64
 import json
 import threading
 
@@ -31,7 +32,11 @@ def test_evidence_is_the_span_that_matched(make):
         (b"%61ttack", "percent"),
         (b"%2561ttack", "percent/2"),
         (b"%252561ttack", "percent/3"),
-        (b"%25252561ttack", None),
+        (b"%25252561ttack", "percent/4"),
+        (b"%2525252561ttack", None),
+        (b"d2Ugd2lsbCBhdHRhY2sgYXQgZGF3bg==", "base64"),
+        (base64.b64encode(rb'{"x":"\u0061ttack"}'), "json_strings/3"),
+        (base64.b64encode(base64.b64encode(b"we attack at dawn")), "base64/2"),
         (rb"\u002561ttack", "percent"),
     ],
 )

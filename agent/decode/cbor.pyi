@@ -1,0 +1,3 @@
+from sockwarden.agent.decode.decoder import Decoder
+
+DECODER: Decoder
