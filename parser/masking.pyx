@@ -1,4 +1,4 @@
-# distutils: sources = parser/simd/plain.c parser/simd/avx2.c parser/simd/avx512.c
+# distutils: sources = parser/simd/plain.c parser/simd/sse2.c parser/simd/avx2.c parser/simd/avx512.c parser/simd/neon.c
 """Chooses the variant of the payload kernels once, at import."""
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -13,12 +13,12 @@ cdef extern from "simd/masking.h" nogil:
         int (*supported)() noexcept nogil
         unmask_function unmask
         non_ascii_function non_ascii
-    const sw_masking sw_masking_plain, sw_masking_avx2, sw_masking_avx512
+    const sw_masking sw_masking_plain, sw_masking_sse2, sw_masking_avx2
+    const sw_masking sw_masking_avx512, sw_masking_neon
 
-cdef const sw_masking *KERNELS[3]
-KERNELS[0] = &sw_masking_avx512
-KERNELS[1] = &sw_masking_avx2
-KERNELS[2] = &sw_masking_plain
+cdef const sw_masking *KERNELS[5]
+KERNELS = [&sw_masking_avx512, &sw_masking_avx2, &sw_masking_sse2, &sw_masking_neon,
+           &sw_masking_plain]
 
 
 def variants():

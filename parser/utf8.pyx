@@ -1,4 +1,4 @@
-# distutils: sources = parser/simd/utf8_avx2.c parser/simd/utf8_avx512.c
+# distutils: sources = parser/simd/utf8_sse2.c parser/simd/utf8_avx2.c parser/simd/utf8_avx512.c parser/simd/utf8_neon.c
 """Vectors where the processor has them, and the scalar code that tells the octet; see utf8.pxd.
 
 RFC 3629 section 4, as the range of the second octet by the first:
@@ -24,7 +24,7 @@ cdef extern from "simd/utf8.h" nogil:
         int (*supported)()
         prefix_function prefix
         unmask_prefix_function unmask_prefix
-    const sw_utf8 sw_utf8_avx2, sw_utf8_avx512
+    const sw_utf8 sw_utf8_sse2, sw_utf8_avx2, sw_utf8_avx512, sw_utf8_neon
 
 cdef enum:
     HIGH_BITS = 0x8080808080808080
@@ -110,9 +110,8 @@ cdef size_t utf8_unmask_long(Utf8 *self, uint8_t *out, const uint8_t *data, size
 
 cdef dict kernels():
     cdef const sw_utf8 *kernel
-    cdef const sw_utf8 *known[2]
-    known[0] = &sw_utf8_avx512
-    known[1] = &sw_utf8_avx2
+    cdef const sw_utf8 *known[4]
+    known = [&sw_utf8_avx512, &sw_utf8_avx2, &sw_utf8_sse2, &sw_utf8_neon]
     found = {}
     for kernel in known:
         if kernel.supported():

@@ -28,10 +28,10 @@ struct sw_utf8 {
     const char *name;
     int (*supported)(void);
     sw_utf8_fn prefix;
-    sw_unmask_utf8_fn unmask_prefix; /* or 0 */
+    sw_unmask_utf8_fn unmask_prefix; /* or 0: two passes are as fast */
 };
 
-extern const struct sw_utf8 sw_utf8_avx2, sw_utf8_avx512;
+extern const struct sw_utf8 sw_utf8_sse2, sw_utf8_avx2, sw_utf8_avx512, sw_utf8_neon;
 
 enum {
     SW_SHORT = 1,      /* a lead and no continuation */
@@ -66,6 +66,10 @@ enum {
         SW_CONTINUATION | SW_OVER_3 | SW_OVER_4, SW_CONTINUATION | SW_OVER_3 | SW_LARGE, \
         SW_CONTINUATION | SW_SURROGATE | SW_LARGE, SW_CONTINUATION | SW_SURROGATE | SW_LARGE, \
         SW_REPEAT_4(SW_SHORT)
+
+/* From 32 - n on: n ones, then zeros; for blocks of up to 32 octets. */
+#define SW_ONES_8 255, 255, 255, 255, 255, 255, 255, 255
+static const uint8_t sw_utf8_ones_zeros[64] = {SW_ONES_8, SW_ONES_8, SW_ONES_8, SW_ONES_8};
 
 /* The boundary of characters at or before `at`, if what stands before it is valid. */
 static inline size_t sw_utf8_boundary(const uint8_t *data, size_t at)
