@@ -91,6 +91,8 @@ struct tls_call {
     u64 size_pointer; /* of the _ex functions; else 0 */
     u64 stack;        /* the stack pointer at the entry */
     u8 flow;
+    u8 source;        /* enum sw_source: which library */
+    u8 jumped;        /* another probed function was jumped to, and will return too */
 };
 
 enum ignored { NOT_HTTP = 1, TLS_RECORDS = 2 };
@@ -108,6 +110,7 @@ BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);     /* by thread */
 BPF_HASH(excluded, u32, u8, 64);                           /* process ids of our own */
 BPF_TABLE("lru_hash", struct who, s32, ssl_descriptors, CONNECTIONS);
 BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, CALLS); /* by thread */
+BPF_TABLE("lru_hash", struct who, u64, unsent, CALLS); /* GnuTLS: data of the last call */
 BPF_TABLE("lru_hash", u64, u8, websocket_processes, CONNECTIONS);
 BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS);  /* by thread */
 

@@ -24,42 +24,118 @@ enum { NESTING_BYTES = 65536 };
 /* A library that wraps another has both probed, and the outer call counts: it is what the program
  * has asked for.  A call is nested if its stack is a little below the one that is at work; else that
  * one will not return any more (longjmp), or waits on another stack (coroutines). */
-static __always_inline void enter(struct pt_regs *regs, u8 flow, u64 size_pointer)
+static __always_inline void enter_with(struct pt_regs *regs, u64 ssl, u8 source, u8 flow,
+                                       u64 buffer, u64 size_pointer)
 {
     u64 thread = bpf_get_current_pid_tgid();
     u64 stack = STACK_AT_ENTRY(regs);
     struct tls_call *outer = tls_calls.lookup(&thread);
     if (outer && outer->stack - stack - 1 < NESTING_BYTES)
         return;
-    struct tls_call call = {PARAMETER_0(regs), PARAMETER_1(regs), size_pointer, stack, flow};
+    struct tls_call call = {ssl, buffer, size_pointer, stack, flow, source};
     tls_calls.update(&thread, &call);
+}
+
+static __always_inline void enter(struct pt_regs *regs, u8 source, u8 flow, u64 size_pointer)
+{
+    enter_with(regs, PARAMETER_0(regs), source, flow, PARAMETER_1(regs), size_pointer);
 }
 
 /* int SSL_read(SSL *ssl, void *buf, int num); */
 int tls_read_enter(struct pt_regs *regs)
 {
-    enter(regs, SW_READ, 0);
+    enter(regs, SW_OPENSSL, SW_READ, 0);
     return 0;
 }
 
 /* int SSL_write(SSL *ssl, const void *buf, int num); */
 int tls_write_enter(struct pt_regs *regs)
 {
-    enter(regs, SW_WRITE, 0);
+    enter(regs, SW_OPENSSL, SW_WRITE, 0);
     return 0;
 }
 
 /* int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes); */
 int tls_read_ex_enter(struct pt_regs *regs)
 {
-    enter(regs, SW_READ, PARAMETER_3(regs));
+    enter(regs, SW_OPENSSL, SW_READ, PARAMETER_3(regs));
     return 0;
 }
 
 /* int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *written); */
 int tls_write_ex_enter(struct pt_regs *regs)
 {
-    enter(regs, SW_WRITE, PARAMETER_3(regs));
+    enter(regs, SW_OPENSSL, SW_WRITE, PARAMETER_3(regs));
+    return 0;
+}
+
+/* ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_size); */
+int gnutls_read_enter(struct pt_regs *regs)
+{
+    enter(regs, SW_GNUTLS, SW_READ, 0);
+    return 0;
+}
+
+/* To go on after GNUTLS_E_AGAIN a program may leave the data out: it is what it gave before. */
+static __always_inline void enter_gnutls_write(struct pt_regs *regs)
+{
+    struct who session = {process_key(), PARAMETER_0(regs)};
+    u64 data = PARAMETER_1(regs);
+    if (data) {
+        unsent.update(&session, &data);
+    } else {
+        u64 *before = unsent.lookup(&session);
+        if (before)
+            data = *before;
+    }
+    enter_with(regs, PARAMETER_0(regs), SW_GNUTLS, SW_WRITE, data, 0);
+}
+
+/* ssize_t gnutls_record_send(gnutls_session_t session, const void *data, size_t data_size); */
+int gnutls_write_enter(struct pt_regs *regs)
+{
+    enter_gnutls_write(regs);
+    return 0;
+}
+
+/* gnutls_record_send2, with more parameters behind.  gnutls_record_send ends with a jump to it: two
+ * entries at one place of the stack, and two returns. */
+int gnutls_write2_enter(struct pt_regs *regs)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    struct tls_call *outer = tls_calls.lookup(&thread);
+    if (outer && outer->stack == STACK_AT_ENTRY(regs) && outer->ssl == PARAMETER_0(regs) &&
+        !outer->jumped)
+        outer->jumped = 1;
+    else
+        enter_gnutls_write(regs);
+    return 0;
+}
+
+/* Netscape Portable Runtime: what NSS puts over a socket is a layer (SSL_ImportFD), whose methods
+ * say so; PR_Read of a file or a plain socket is none of ours. */
+enum { PR_DESC_LAYERED_ = 4 };
+
+static __always_inline u64 layer(u64 descriptor)
+{
+    u64 methods = 0;
+    u32 type = 0;
+    bpf_probe_read_user(&methods, sizeof methods, (void *)descriptor);
+    bpf_probe_read_user(&type, sizeof type, (void *)methods);
+    return type == PR_DESC_LAYERED_ ? descriptor : 0;
+}
+
+/* PRInt32 PR_Read(PRFileDesc *fd, void *buf, PRInt32 amount); and PR_Recv */
+int nss_read_enter(struct pt_regs *regs)
+{
+    enter_with(regs, layer(PARAMETER_0(regs)), SW_NSS, SW_READ, PARAMETER_1(regs), 0);
+    return 0;
+}
+
+/* PRInt32 PR_Write(PRFileDesc *fd, const void *buf, PRInt32 amount); and PR_Send */
+int nss_write_enter(struct pt_regs *regs)
+{
+    enter_with(regs, layer(PARAMETER_0(regs)), SW_NSS, SW_WRITE, PARAMETER_1(regs), 0);
     return 0;
 }
 
@@ -74,6 +150,10 @@ int tls_exit(struct pt_regs *regs)
         return 0;
     }
     struct tls_call was = *call;
+    if (was.jumped) {
+        call->jumped = 0;
+        return 0;
+    }
     u64 stack = STACK_AT_RETURN(regs);
     if (was.stack - stack - 1 < NESTING_BYTES)
         return 0; /* a nested one */
@@ -82,6 +162,8 @@ int tls_exit(struct pt_regs *regs)
         count(SW_COUNT_calls_unmatched, 1);
         return 0;
     }
+    if (!was.ssl) /* no TLS */
+        return 0;
     struct who who = {process_key(), was.ssl};
     if (was.flow == SW_READ)
         learn_tls_socket(&who);
@@ -92,7 +174,7 @@ int tls_exit(struct pt_regs *regs)
     moved.size = result;
     moved.fd = -1;
     moved.flow = was.flow;
-    moved.source = SW_OPENSSL;
+    moved.source = was.source;
     if (was.size_pointer)
         bpf_probe_read_user(&moved.size, sizeof moved.size, (void *)was.size_pointer);
     if (!moved.size)
@@ -145,11 +227,13 @@ int tls_pump(struct pt_regs *regs)
     return 0;
 }
 
-/* void SSL_free(SSL *ssl); */
+/* void SSL_free(SSL *ssl); void gnutls_deinit(gnutls_session_t session); PRStatus PR_Close(PRFileDesc
+ * *fd); */
 int tls_free_enter(struct pt_regs *regs)
 {
     struct who who = {process_key(), PARAMETER_0(regs)};
     end_ssl(&who);
     ssl_descriptors.delete(&who);
+    unsent.delete(&who);
     return 0;
 }

@@ -9,7 +9,7 @@ static __always_inline void note_tls_socket(const struct who *who, const struct 
     u64 thread = bpf_get_current_pid_tgid();
     s32 fd = moved->fd;
     struct tls_call *at_work = tls_calls.lookup(&thread);
-    if (at_work) {
+    if (at_work && at_work->ssl) {
         struct who ssl = {who->process, at_work->ssl};
         s32 *known = ssl_descriptors.lookup(&ssl);
         if (!known || *known != fd)

@@ -92,29 +92,30 @@ class Probe:
         self.connections: dict[int, Seen] = {}
         self.exits: set[int] = set()
 
-    def attach_openssl(self, path: str) -> None:
-        """Until `detach_openssl`."""
+    def attach_library(self, path: str, name: str = "openssl") -> None:
+        """Until `detach_libraries`."""
         if path in self.attached:
             return
         self.attached.add(path)
-        [library] = [each for each in tls.libraries() if each.name == "openssl"]
+        [library] = [each for each in tls.libraries() if each.name == name]
         with open(path, "rb") as file:
             offsets = elf.function_offsets(file, [each.symbol for each in library.functions])
         for function in library.functions:
             offset = offsets.get(function.symbol)
-            for name, returning in ((function.exit, True), (function.enter, False)):
-                if name and offset is not None:
-                    program = self.loaded.programs[name]
-                    self.uprobes.append(attach_uprobe(program, path, offset, returning=returning))
+            for program, returning in ((function.exit, True), (function.enter, False)):
+                if program and offset is not None:
+                    descriptor = self.loaded.programs[program]
+                    link = attach_uprobe(descriptor, path, offset, returning=returning)
+                    self.uprobes.append(link)
 
-    def detach_openssl(self) -> None:
+    def detach_libraries(self) -> None:
         """Other tests compare the code in memory with the file."""
         while self.uprobes:
             self.uprobes.pop().close()
         self.attached.clear()
 
     def close(self) -> None:
-        self.detach_openssl()
+        self.detach_libraries()
         for link in self.links:
             link.close()
         self.loaded.close()

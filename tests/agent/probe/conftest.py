@@ -25,13 +25,13 @@ def probe(loaded_probe: Probe) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def detached_behind(loaded_probe: Probe) -> Iterator[None]:
     yield
-    loaded_probe.detach_openssl()
+    loaded_probe.detach_libraries()
 
 
 @pytest.fixture
 def tls_probe(probe: Probe, detached_behind: None) -> Probe:
     """With this interpreter's OpenSSL, which nginx uses too."""
-    probe.attach_openssl(libssl())
+    probe.attach_library(libssl())
     return probe
 
 

@@ -171,7 +171,7 @@ def test_node_plain(probe: Probe, node: str) -> None:
 
 
 def test_node_tls(tls_probe: Probe, certificate: Certificate, node: str) -> None:
-    tls_probe.attach_openssl(node)
+    tls_probe.attach_library(node)
     files = (certificate.certificate, certificate.key)
     with running(node, str(SERVERS / "echo_node.cjs"), *files) as (process, port):
         check(tls_probe, process, port, talk(port, certificate.client()), OPENSSL)

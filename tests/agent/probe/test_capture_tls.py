@@ -172,7 +172,7 @@ def test_a_library_around_the_library_counts_once(
     define = f'-DLIBSSL="{libssl()}"'
     command = [compiler, define, "-O1", "-shared", "-fPIC", "-o", str(wrapper), source]
     subprocess.run(command, check=True)
-    tls_probe.attach_openssl(str(wrapper))
+    tls_probe.attach_library(str(wrapper))
     code = (
         "import socket, ssl, sys\n"
         f"context = ssl.create_default_context(cafile={certificate.certificate!r})\n"
