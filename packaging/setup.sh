@@ -145,18 +145,20 @@ install_node_library() {
     fi
 }
 
-# For the tests, beside the system: installed, it would begin to serve on port 80.
-unpack_nginx() {
-    [ "$profile" = test ] && [ ! -x /usr/sbin/nginx ] && [ ! -x build/nginx/usr/sbin/nginx ] ||
-        return 0
-    rm -rf build/nginx && mkdir -p build/nginx
-    if run "unpacking nginx into build/nginx" bash -c "cd build/nginx &&
-        { apt-get -q download nginx || { apt-get -q update && apt-get -q download nginx; }; } &&
-        dpkg-deb -x nginx_*.deb . && ./usr/sbin/nginx -v"; then
+# unpack PROGRAM PACKAGE...: a server for the tests, beside the system: installed, it would begin to
+# serve on port 80.
+unpack() {
+    local program=$1 folder="build/$1"
+    shift
+    [ "$profile" = test ] && [ ! -x "$folder/usr/sbin/$program" ] || return 0
+    rm -rf "$folder" && mkdir -p "$folder"
+    if run "unpacking $program into $folder" bash -c "cd $folder &&
+        { apt-get -q download $* || { apt-get -q update && apt-get -q download $*; }; } &&
+        for package in ./*.deb; do dpkg-deb -x \$package .; done && ./usr/sbin/$program -v"; then
         return 0
     fi
-    rm -rf build/nginx
-    say "  nginx could not be had: its tests are left out (see $log)"
+    rm -rf "$folder"
+    say "  $program could not be had: its tests are left out (see $log)"
 }
 
 # mount_where_missing TYPE MAGIC FOLDER LOSS
@@ -178,6 +180,9 @@ mount_file_systems() {
         "nothing is lost, the probe is held by open descriptors"
 }
 
+# Clients that Debian builds with other TLS libraries, and what the servers below are linked with.
+[ "$profile" != test ] || apt_packages+=(gnutls-bin libnss3-tools libpcre2-8-0 libxxhash0)
+
 [ "$profile" = demo ] || [ "$profile" = test ] || {
     echo "usage: packaging/setup.sh demo|test" >&2
     exit 2
@@ -191,6 +196,7 @@ install_packages
 make_venv
 install_package
 install_node_library
-unpack_nginx
+unpack nginx nginx
+unpack lighttpd lighttpd lighttpd-mod-gnutls
 mount_file_systems
 say "set-up is complete"

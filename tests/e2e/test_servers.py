@@ -320,7 +320,7 @@ http {{
 
 @pytest.fixture(scope="module")
 def nginx(watch: Watch, plain: Other, certificate, tmp_path_factory) -> Iterator[Other]:
-    program = others.nginx_program()
+    program = others.server_program("nginx")
     if program is None:
         pytest.skip("nginx is not here: packaging/setup.sh test unpacks it")
     folder = tmp_path_factory.mktemp("nginx")
@@ -350,7 +350,7 @@ def test_nginx_terminates_tls_and_both_legs_are_judged(
     front, back = sorted(judged(target, 2), key=lambda told: told.connection["tls"] is None)
     expect(
         front, client=client, server=f"127.0.0.1:{nginx.port}", pids=family(nginx.pid)[1:],
-        exe=str(others.nginx_program()), tls="openssl", proxied=True,
+        exe=str(others.server_program("nginx")), tls="openssl", proxied=True,
     )  # fmt: skip
     expect(
         back, client=back.connection["client"], server=f"127.0.0.1:{plain.port}",

@@ -131,6 +131,7 @@ def node(*arguments: object, executable: str) -> Other:
     )
 
 
-def nginx_program() -> str | None:
-    unpacked = REPOSITORY / "build" / "nginx" / "usr" / "sbin" / "nginx"
-    return str(unpacked) if unpacked.exists() else shutil.which("nginx", path="/usr/sbin:/usr/bin")
+def server_program(name: str) -> str | None:
+    """nginx or lighttpd, which the set-up unpacks beside the system."""
+    unpacked = REPOSITORY / "build" / name / "usr" / "sbin" / name
+    return str(unpacked) if unpacked.exists() else shutil.which(name, path="/usr/sbin:/usr/bin")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import others
 import pytest
 from capture import (
     CLIENT,
@@ -145,6 +146,9 @@ def test_lighttpd_on_gnutls(
     probe: Probe, detached_behind: None, certificate: Certificate, tmp_path: Path
 ) -> None:
     probe.attach_library(library("libgnutls.so"), "gnutls")
+    lighttpd = others.server_program("lighttpd")
+    assert lighttpd, "lighttpd is not unpacked"
+    modules = Path(lighttpd).parents[1] / "lib" / "lighttpd"
     with socket.create_server(("127.0.0.1", 0)) as behind, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -160,7 +164,7 @@ def test_lighttpd_on_gnutls(
             )
         )
         with subprocess.Popen(
-            [program("lighttpd"), "-D", "-f", str(configuration)],
+            [lighttpd, "-D", "-m", str(modules), "-f", str(configuration)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as server:
