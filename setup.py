@@ -1,6 +1,7 @@
 """Build steps that pyproject.toml cannot express: Cython modules and generated protobuf code.
 
-A Cython module names its own C sources and libraries in `# distutils:` lines at its head.
+A Cython module names its own libraries in `# distutils:` lines at its head.  What it chooses from
+at run time, C code for one instruction set each, is in simd/MODULE_*.c beside it.
 """
 
 import os
@@ -34,7 +35,7 @@ def extensions() -> list[Extension]:
     return [
         Extension(
             ".".join(module.relative_to(SOURCE).with_suffix("").parts),
-            [str(module)],
+            [str(module), *map(str, sorted(module.parent.glob(f"simd/{module.stem}_*.c")))],
             include_dirs=["parser", "."],
             depends=headers,
             extra_compile_args=["-O3", "-fvisibility=hidden", "-Wno-unused-function"],

@@ -1,4 +1,3 @@
-# distutils: sources = parser/simd/plain.c parser/simd/sse2.c parser/simd/avx2.c parser/simd/avx512.c parser/simd/neon.c
 """Chooses the variant of the payload kernels once, at import."""
 
 from libc.stdint cimport uint8_t, uint32_t

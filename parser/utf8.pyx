@@ -1,4 +1,3 @@
-# distutils: sources = parser/simd/utf8_sse2.c parser/simd/utf8_avx2.c parser/simd/utf8_avx512.c parser/simd/utf8_neon.c
 """Vectors where the processor has them, and the scalar code that tells the octet; see utf8.pxd.
 
 RFC 3629 section 4, as the range of the second octet by the first:

@@ -1,5 +1,4 @@
 # cython: language_level=3
-# distutils: sources = agent/decode/simd/marks_plain.c agent/decode/simd/marks_avx2.c
 """Chooses the variant of the look once, at import; see simd/marks.h for what it sees."""
 
 from libc.stdint cimport uint8_t, uint32_t
