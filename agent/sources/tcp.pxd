@@ -18,12 +18,18 @@ cdef struct Held:
 
 
 cdef struct Half:
-    bint started         # `base` is known
+    bint numbered        # `base` is known, by what it sent or by what was acknowledged
+    bint sent            # a segment of it was seen
+    bint syn             # its SYN was, whose number is `start`
+    uint32_t start
+    bint anchored        # `next` is where its stream goes on; else that is a guess, for a while
     bint ended           # `end` is known
     uint32_t base        # sequence number of position 0
     uint64_t next        # position of the first octet that was not delivered
+    uint64_t seen        # and behind the last octet that was captured
     uint64_t acked       # the other side has everything before this position
     uint64_t end         # position of the FIN
+    uint64_t met         # Connection.packets when its first segment came
     Held *first
     Held *last
     uint32_t segments
@@ -38,6 +44,7 @@ cdef struct Connection:
     Connection *older
     uint64_t hash
     bint watched         # which list it is in
+    bint reset           # the streams end where they were when a RST came
     bint closed          # what still comes is a stray
     uint64_t packets
 

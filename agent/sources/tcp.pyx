@@ -5,6 +5,8 @@ first ones count (differing ones are counted); the two directions are in causal 
 a segment follows what its sender had acknowledged.  Octets that were never captured become a
 hole of exact size and place, as soon as the other side acknowledged them and the capture had
 PATIENCE to bring them late, or when what waits behind them fills its bounds, or at the end.
+Where a stream begins its SYN tells, however late that comes; without one, the first octet of
+what the capture brings in that time.
 
 Memory is bounded: connections, octets held of one direction, octets held in all.  What is evicted
 is delivered first, with its holes.
@@ -34,9 +36,13 @@ cdef enum:
     HELD_BYTES = 4 * 1024 * 1024         # of one direction
     ALL_HELD_BYTES = 256 * 1024 * 1024
     WINDOW_BYTES = 1 << 30               # RFC 7323 2.2: no window is larger
-    # How late a capture may bring a packet that was acknowledged already.
-    PATIENCE_PACKETS = 32
-    PATIENCE_NS = 100_000_000
+    # How late a capture may bring a packet, in packets of its connection.
+    PATIENCE_PACKETS = 128
+    # Numbers that are further from what was captured are not believed.
+    BELIEVED_BYTES = 64 * 1024 * 1024
+
+# Of the first octet that is heard of; what comes late stands before it.
+cdef uint64_t FIRST_POSITION = 1 << 32
 
 
 cdef inline uint64_t mix(uint64_t seed, const Endpoint *end) noexcept nogil:
@@ -51,9 +57,13 @@ cdef inline bint same(const Endpoint *a, const Endpoint *b) noexcept nogil:
     return a.port == b.port and memcmp(a.address, b.address, 16) == 0
 
 
-cdef inline int64_t unwrap(const Half *half, uint32_t sequence) noexcept nogil:
-    """The position of a sequence number, which counts modulo 2**32 (RFC 9293 3.4)."""
-    return <int64_t>half.next + <int32_t>(sequence - <uint32_t>(half.base + half.next))
+cdef inline int64_t unwrap(const Half *half, uint64_t near, uint32_t sequence) noexcept nogil:
+    """The position near `near` of a sequence number, which counts modulo 2**32 (RFC 9293 3.4)."""
+    return <int64_t>near + <int32_t>(sequence - <uint32_t>(half.base + near))
+
+
+cdef inline bint is_near(int64_t position, uint64_t other) noexcept nogil:
+    return -BELIEVED_BYTES <= position - <int64_t>other <= BELIEVED_BYTES
 
 
 cdef inline bint reached(const Half *half, uint64_t position) noexcept nogil:
@@ -70,10 +80,12 @@ cdef inline bint holds(const Connection *c) noexcept nogil:
     return c.half[0].first != NULL or c.half[1].first != NULL
 
 
+cdef inline bint is_whole(const Half *half) noexcept nogil:
+    return half.anchored and half.ended and half.next >= half.end
+
+
 cdef inline bint is_over(const Connection *c) noexcept nogil:
-    return not holds(c) and (
-        c.half[0].ended and c.half[0].next >= c.half[0].end
-        and c.half[1].ended and c.half[1].next >= c.half[1].end)
+    return not holds(c) and is_whole(&c.half[0]) and is_whole(&c.half[1])
 
 
 cdef inline const uint8_t *octets(const Held *held) noexcept nogil:
@@ -118,22 +130,25 @@ cdef class Reassembler:
         c.packets += 1
         half = &c.half[direction]
         piece.needs = take_numbers(c, direction, segment)
-        position = unwrap(half, segment.sequence + is_syn(segment))
+        position = unwrap(half, half.next, segment.sequence + is_syn(segment))
         end = position + segment.length
-        if segment.length and end > <int64_t>half.next:
+        if segment.length and end > <int64_t>half.next and not (
+                c.reset and position >= <int64_t>half.end):
             place_payload(&piece, segment, position)
             piece.packet = c.packets
             piece.time_ns = time_ns
+            half.seen = max(half.seen, <uint64_t>end)
             self._payload(c, direction, piece, segment.data + (segment.captured - piece.size))
-        if segment.flags & TCP_FIN and not half.ended and (
-                0 <= end - <int64_t>half.next <= WINDOW_BYTES):
-            half.ended = True
-            half.end = end
+        if segment.flags & (TCP_FIN | TCP_RST) and 0 <= end - <int64_t>half.next <= WINDOW_BYTES:
+            finish_half(half, end)
+            if segment.flags & TCP_RST:
+                c.reset = True
+                half = &c.half[1 - direction]
+                finish_half(half, max(half.next, half.seen, half.acked))
         if holds(c):
             self._advance(c)
             self._give_up(c)
-        if is_over(c) or (segment.flags & TCP_RST and (
-                0 <= position - <int64_t>half.next <= WINDOW_BYTES)):
+        if is_over(c):
             return self._close(c)
         return 0
 
@@ -154,8 +169,8 @@ cdef class Reassembler:
         if c != NULL:
             half = &c.half[direction[0]]
             if not is_syn(segment) or not (c.closed or (
-                    not segment.flags & TCP_ACK and half.started
-                    and half.base != segment.sequence + 1)):
+                    not segment.flags & TCP_ACK and half.sent
+                    and not begins_with(c, half, segment.sequence))):
                 return c
             self._remove(c)  # the ports are used again
         direction[0] = 0
@@ -168,7 +183,7 @@ cdef class Reassembler:
     cdef int _payload(self, Connection *c, int direction, Held piece,
                       const uint8_t *data) except -1:
         cdef Half *half = &c.half[direction]
-        if half.first == NULL and piece.position <= half.next and (
+        if half.anchored and half.first == NULL and piece.position <= half.next and (
                 reached(&c.half[1 - direction], piece.needs)):
             return self._deliver(c, direction, &piece, data)
         if piece.position > half.next + WINDOW_BYTES:
@@ -278,18 +293,20 @@ cdef class Reassembler:
             moved = False
             for direction in range(2):
                 half = &c.half[direction]
-                while half.first != NULL and half.first.position <= half.next and (
-                        reached(&c.half[1 - direction], half.first.needs)):
+                while half.anchored and half.first != NULL and (
+                        half.first.position <= half.next
+                        and reached(&c.half[1 - direction], half.first.needs)):
                     self._pop(c, direction)
                     moved = True
         return 0
 
     cdef int _force(self, Connection *c) except -1:
         """Delivers the oldest that is held, behind a hole, and what waited for it."""
-        cdef Held *a = c.half[0].first
-        cdef Held *b = c.half[1].first
-        if a != NULL or b != NULL:
-            self._pop(c, 0 if b == NULL or (a != NULL and a.packet < b.packet) else 1)
+        cdef int direction
+        if holds(c):
+            direction = oldest(c.half[0].first, c.half[1].first)
+            anchor(&c.half[direction])
+            self._pop(c, direction)
         return self._advance(c)
 
     cdef int _give_up(self, Connection *c) except -1:
@@ -301,11 +318,14 @@ cdef class Reassembler:
             half = &c.half[direction]
             while True:
                 held = half.first
-                if held == NULL or (held.position > half.next and half.acked < held.position) or (
-                        c.packets - held.packet < PATIENCE_PACKETS
-                        and self._now_ns < held.time_ns + PATIENCE_NS):
+                if held == NULL or c.packets - half.met < PATIENCE_PACKETS:
                     break
-                self._pop(c, direction)
+                if half.anchored:
+                    if held.position > half.next and half.acked < held.position or (
+                            c.packets - held.packet < PATIENCE_PACKETS):
+                        break
+                    self._pop(c, direction)
+                anchor(half)
                 self._advance(c)
         return 0
 
@@ -403,22 +423,91 @@ cdef uint64_t take_numbers(Connection *c, int direction, const Segment *segment)
     """What the segment says of both directions' numbers; returns the position it acknowledges."""
     cdef Half *half = &c.half[direction]
     cdef Half *other = &c.half[1 - direction]
-    cdef bint syn = is_syn(segment), ack = segment.flags & TCP_ACK != 0
-    cdef uint64_t acknowledged
+    # Tools that write packets by hand set the flag without a number.
+    cdef bint syn = is_syn(segment)
+    cdef bint ack = segment.flags & TCP_ACK and segment.acknowledgement
     if syn and not c.exchange.client_known:
         c.exchange.client = 1 - direction if ack else direction
         c.exchange.client_known = True
-    if not half.started or (syn and half.next == 0 and half.first == NULL):
-        half.started = True
-        half.base = segment.sequence + syn
+    take_sequence(half, segment.sequence + syn, c.packets)
+    if syn and not half.syn:
+        half.syn = True
+        half.start = segment.sequence
+        anchor_at(half, segment.sequence + 1)
     if not ack:
         return 0
-    if not other.started:
-        other.started = True
-        other.base = segment.acknowledgement
-    acknowledged = <uint64_t>max(unwrap(other, segment.acknowledgement), 0)
-    other.acked = max(other.acked, acknowledged)
-    return acknowledged
+    return take_acknowledgement(other, segment.acknowledgement, syn)
+
+
+cdef void take_sequence(Half *half, uint32_t first, uint64_t packet) noexcept nogil:
+    """`first`: the number of the segment's first octet."""
+    cdef int64_t position = unwrap(half, half.next, first)
+    if not half.sent:
+        half.sent = True
+        half.met = packet
+        # What was acknowledged before is a guess.
+        if not half.numbered or not is_near(position, half.next):
+            half.numbered = True
+            half.base = first - <uint32_t>FIRST_POSITION
+            half.next = FIRST_POSITION
+            half.acked = 0
+            return
+    if not half.anchored and 0 <= position < <int64_t>half.next:
+        half.next = position
+
+
+cdef uint64_t take_acknowledgement(Half *half, uint32_t number, bint of_syn) noexcept nogil:
+    """What the other side has of this one.  With its SYN it says where this one begins."""
+    cdef uint64_t latest
+    cdef int64_t position
+    if not half.numbered:
+        half.numbered = True
+        half.base = number - <uint32_t>FIRST_POSITION
+        half.next = FIRST_POSITION
+    latest = max(half.next, half.seen, half.acked)
+    position = unwrap(half, latest, number)
+    if position < 0 or position > <int64_t>latest + BELIEVED_BYTES:
+        return 0
+    if of_syn and not half.syn and is_near(position, half.next):
+        anchor_at(half, number)
+    half.acked = max(half.acked, <uint64_t>position)
+    return position
+
+
+cdef inline void anchor_at(Half *half, uint32_t number) noexcept nogil:
+    if not half.anchored:
+        half.anchored = True
+        half.next = <uint64_t>max(unwrap(half, half.next, number), 0)
+
+
+cdef inline void anchor(Half *half) noexcept nogil:
+    """Nothing tells where the stream begins: at the first octet that is there."""
+    if not half.anchored and half.first != NULL:
+        half.next = half.first.position
+    half.anchored = True
+
+
+cdef bint begins_with(const Connection *c, const Half *half, uint32_t syn) noexcept nogil:
+    """Whether a SYN is this connection's own, seen before or captured late."""
+    if half.syn:
+        return syn == half.start
+    return (c.packets < PATIENCE_PACKETS
+            and 0 <= <int64_t>half.next - unwrap(half, half.next, syn + 1) <= BELIEVED_BYTES)
+
+
+cdef inline void finish_half(Half *half, uint64_t end) noexcept nogil:
+    if not half.ended:
+        half.ended = True
+        half.end = end
+
+
+cdef int oldest(const Held *a, const Held *b) noexcept nogil:
+    """0 or 1: what was sent first, or came first."""
+    if a == NULL or b == NULL:
+        return a == NULL
+    if a.needs > b.position or b.needs > a.position:
+        return a.needs > b.position
+    return b.packet < a.packet
 
 
 cdef void place_payload(Held *piece, const Segment *segment, int64_t position) noexcept nogil:
