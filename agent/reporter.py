@@ -75,6 +75,7 @@ class Reporter:
     def request(self, connection: int, head: bytes) -> None:
         """The other end of this connection and a proxy's legs know each other by the key."""
         subject = self._subjects[connection]
+        self._ends.remove(subject.end)  # of an earlier request, which was refused
         subject.see_request(Handshake(head, b""))
         self._ends.add(subject.end)
 

@@ -1,6 +1,6 @@
 """What an alert says of its connection: who, where, over what."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sockwarden.agent import redact
@@ -34,7 +34,7 @@ class Subject:
 
     def see_request(self, handshake: Handshake) -> None:
         self.handshake = handshake
-        self.end.key = handshake.key or ""
+        self.end = replace(self.end, key=handshake.key or "", duplicate=False, closed=False)
 
     def see_handshake(self, handshake: Handshake) -> None:
         self.handshake = handshake

@@ -43,7 +43,8 @@ cdef struct Connection:
     Handler handler
     uint64_t bodiless    # of the unanswered ones, from bit 0 on: HEAD, whose response has no body
     uint32_t unanswered  # requests before the one that asks for the upgrade
-    bint told            # the handshake was
+    uint8_t told         # the handshake was
+    uint8_t refused      # an earlier one was, and HTTP went on
     Preface preface      # before the client's first request
     Side side[2]         # by Direction
 

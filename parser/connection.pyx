@@ -4,22 +4,28 @@ The client's bytes begin with a request, or with a PROXY protocol header before 
 skipped.  Requests before the one that asks for the
 upgrade (pipelined) are skipped with their bodies, as are their responses and interim
 ones (1xx).  Both heads known, the handshake is told: with status 101 frames follow in
-both directions, else nothing is parsed any more.  What comes before that decision is
-kept, up to a bound, and parsed after it; what is beyond the bound counts as a gap.
+both directions, else HTTP goes on as far as its bodies can be framed, and the next request
+that asks is told too.  What comes before that decision is kept, up to a bound, and parsed
+after it; what is beyond the bound counts as a gap.
+
+Where a response is lost, the client's next octet says whether it was a 101; where a part of it
+is, permessage-deflate is presumed if it was offered: the widest window decodes whatever was agreed.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from sockwarden.parser.body cimport BODY_DONE, body_begin, body_skip
 from sockwarden.parser.buffer cimport Buffer, buffer_release, buffer_reserve
 from sockwarden.parser.events cimport C2S, S2C, Direction, Handler, HandshakeEvent, Limits
-from sockwarden.parser.extensions cimport extensions_agreed
+from sockwarden.parser.extensions cimport (
+    extensions_agreed, extensions_offer_deflate, extensions_presume_deflate)
 from sockwarden.parser.frames cimport (
     frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open)
 from sockwarden.parser.head cimport (
-    HEAD_START, HEAD_WHOLE, Text, equals, head_field, head_find, head_line, head_scan, head_status)
+    HEAD_START, HEAD_WHOLE, Text, equals, head_asks, head_field, head_find, head_line, head_scan,
+    head_status)
 from sockwarden.parser.preface cimport PREFACE_OVER, preface_skip
 from sockwarden.parser.stream cimport Piece, stream_place
 
@@ -50,6 +56,16 @@ cdef size_t keep(Buffer *buffer, const uint8_t *data, size_t size, size_t bound)
 
 # --- the handshake ---
 
+cdef bint is_whole(const Connection *self, Direction direction) noexcept nogil:
+    cdef const Side *side = &self.side[<int>direction]
+    return side.scan == HEAD_WHOLE and side.head.size < self.limits.head_bytes
+
+
+# The first octet of a client's frame; a method has none of them.
+cdef inline bint begins_frame(uint8_t octet) noexcept nogil:
+    return octet & 0x80 or octet == 1 or octet == 2
+
+
 cdef void read_extensions(HandshakeEvent *event, Text response) noexcept nogil:
     cdef Text rest = response, line, name, value
     cdef unsigned int faults = 0
@@ -57,6 +73,19 @@ cdef void read_extensions(HandshakeEvent *event, Text response) noexcept nogil:
     while head_field(&rest, &name, &value, &faults):
         if equals(name, b"sec-websocket-extensions"):
             extensions_agreed(value, event.deflate)
+
+
+cdef bint may_offer_deflate(const Connection *self) noexcept nogil:
+    cdef Text rest = Text(self.side[<int>C2S].head.data, self.side[<int>C2S].head.size)
+    cdef Text line, name, value
+    cdef unsigned int faults = 0
+    if not is_whole(self, C2S):
+        return True
+    head_line(&rest, &line, &faults)
+    while head_field(&rest, &name, &value, &faults):
+        if equals(name, b"sec-websocket-extensions") and extensions_offer_deflate(value):
+            return True
+    return False
 
 
 cdef void open_frames(Connection *self, Direction direction,
@@ -72,6 +101,38 @@ cdef void open_frames(Connection *self, Direction direction,
         frames_end(&side.frames)
 
 
+# Whether the response's body says where it ends (RFC 9112 section 6.3).
+cdef bint is_framed(Text response, uint16_t status) noexcept nogil:
+    cdef Text value
+    return (status in (NO_CONTENT, NOT_MODIFIED)
+            or head_find(response, b"content-length", NULL, &value)
+            or head_find(response, b"transfer-encoding", b"chunked", &value))
+
+
+# Behind a refusal HTTP goes on.  False: no further head would be found.
+cdef bint go_on(Connection *self, uint16_t status) noexcept nogil:
+    cdef Side *client = &self.side[<int>C2S]
+    cdef Side *server = &self.side[<int>S2C]
+    cdef Buffer early[2]
+    cdef int direction
+    if (not status or not is_whole(self, C2S) or not is_whole(self, S2C)
+            or client.phase != PHASE_WAIT or client.early_missing or server.early_missing
+            or client.ended or server.ended
+            or not is_framed(Text(server.head.data, server.head.size), status)):
+        return False
+    self.told = False
+    self.refused = True
+    skip_message(server, status not in (NO_CONTENT, NOT_MODIFIED))
+    skip_message(client, True)
+    for direction in range(2):
+        early[direction] = self.side[direction].early
+        memset(&self.side[direction].early, 0, sizeof(Buffer))
+    for direction in range(2):
+        feed(self, <Direction>direction, early[direction].data, early[direction].size)
+        buffer_release(&early[direction])
+    return True
+
+
 # Tells the handshake once all is known that can be, or at once.
 cdef void settle(Connection *self, bint at_once) noexcept nogil:
     cdef Side *client = &self.side[<int>C2S]
@@ -83,10 +144,17 @@ cdef void settle(Connection *self, bint at_once) noexcept nogil:
         return
     event.status = head_status(response)
     event.upgraded = event.status == SWITCHING_PROTOCOLS
+    if not event.status and server.early_missing and client.phase == PHASE_WAIT:
+        if not client.early.size and not client.ended:
+            return
+        event.upgraded = client.early.size > 0 and begins_frame(client.early.data[0])
     if event.upgraded and client.phase != PHASE_WAIT:
         if not client.ended and not at_once:
             return
         client.early_missing = 1  # of a size that is not known
+    if not event.upgraded and client.phase != PHASE_WAIT and (
+            self.refused or not (client.head.size or client.ended or at_once)):
+        return  # nobody asked again, or the request is still to come
     self.told = True
     event.request = client.head.data
     event.request_size = client.head.size
@@ -96,14 +164,20 @@ cdef void settle(Connection *self, bint at_once) noexcept nogil:
         event.deflate[direction].enabled = False
         event.deflate[direction].no_context_takeover = False
         event.deflate[direction].window_bits = 0
-        self.side[direction].phase = PHASE_OVER
     if event.upgraded:
         read_extensions(&event, response)
+        if (not event.deflate[0].enabled and not is_whole(self, S2C)
+                and may_offer_deflate(self)):
+            extensions_presume_deflate(event.deflate)
     self.handler.handshake(self.handler.user, &event)
     if event.upgraded:
         open_frames(self, C2S, &event)
         open_frames(self, S2C, &event)
+    elif go_on(self, event.status):
+        return
     for direction in range(2):
+        if not event.upgraded:
+            self.side[direction].phase = PHASE_OVER
         buffer_release(&self.side[direction].head)
         buffer_release(&self.side[direction].early)
 
@@ -124,11 +198,9 @@ cdef bint is_head_request(Text head) noexcept nogil:
 cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
     cdef Text head = Text(side.head.data, side.head.size)
-    cdef Text value
     cdef uint16_t status
     if direction == C2S:
-        if (head.size < self.limits.head_bytes
-                and not head_find(head, b"upgrade", b"websocket", &value)):
+        if head.size < self.limits.head_bytes and not head_asks(head):
             if self.unanswered < BODILESS_BITS and is_head_request(head):
                 self.bodiless |= <uint64_t>1 << self.unanswered
             self.unanswered += 1
@@ -173,12 +245,10 @@ cdef size_t feed_preface(Connection *self, const uint8_t *data, size_t size) noe
     return used
 
 
-# The server has agreed to a request that was not seen, and the client goes on with a frame: its
-# first octet is none of a method's.
+# The server has agreed to a request that was not seen, and the client goes on with a frame.
 cdef bint is_unasked(Connection *self, Direction direction, uint8_t octet) noexcept nogil:
     return (direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT
-            and self.side[<int>C2S].scan == HEAD_START
-            and (octet & 0x80 or octet == 1 or octet == 2))
+            and self.side[<int>C2S].scan == HEAD_START and begins_frame(octet))
 
 
 # Octets behind a head, before the handshake is settled.
@@ -189,12 +259,15 @@ cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *dat
     if not side.early_missing:
         used = keep(&side.early, data, size, self.limits.head_bytes)
     if used == size:
+        if direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT:
+            settle(self, False)  # the response is lost
         return used
     if direction == S2C:
         # A server that says so much after its 101 has seen a request that was not seen here
         # (in what was taken for a body): better one direction than none.
         settle(self, True)
-        return used
+        if side.phase != PHASE_WAIT:
+            return used
     side.early_missing += size - used
     side.early_dropped += size - used
     return size

@@ -60,7 +60,7 @@ cdef struct HandshakeEvent:
     const uint8_t *response  # NULL: none came
     size_t response_size
     uint16_t status          # 0: no response, or not HTTP
-    bint upgraded            # 101: frames follow
+    bint upgraded            # frames follow: 101, or the response is lost and the client sends them
     Deflate deflate[2]       # by Direction; both off without the extension
 
 

@@ -11,3 +11,9 @@ cdef enum ExtensionFault:
 # Adds what a field of the response says to `deflate` (by Direction), which starts out zero.
 # Parameters that are bad count as absent.  Returns faults.
 cdef unsigned int extensions_agreed(Text value, Deflate *deflate) noexcept nogil
+
+# Whether a field of the request offers permessage-deflate.
+cdef bint extensions_offer_deflate(Text value) noexcept nogil
+
+# What decodes whatever may have been agreed: the widest window, its context kept.
+cdef void extensions_presume_deflate(Deflate *deflate) noexcept nogil

@@ -89,6 +89,18 @@ cdef unsigned int extensions_agreed(Text value, Deflate *deflate) noexcept nogil
     return faults
 
 
+cdef bint extensions_offer_deflate(Text value) noexcept nogil:
+    cdef Text extension, name
+    while list_next(&value, b",", &extension):
+        if list_next(&extension, b";", &name) and equals(name, b"permessage-deflate"):
+            return True
+    return False
+
+
+cdef void extensions_presume_deflate(Deflate *deflate) noexcept nogil:
+    deflate[0] = deflate[1] = Deflate(True, False, MOST_WINDOW_BITS)
+
+
 def parse(bytes value):
     cdef Text rest = Text(<const uint8_t *><const char *>value, len(value))
     cdef Text extension, part, name, argument
@@ -106,6 +118,33 @@ def parse(bytes value):
                 (<const char *>argument.data)[:argument.size] if valued else None,
             ))
     return extensions
+
+
+# RFC 7692 section 7.1: a value that an offer may have, of a parameter that there is.
+cdef bint may_offer(Text name, Text value, bint valued) noexcept nogil:
+    if equals(name, b"client_max_window_bits"):
+        return not valued or window_bits(value)
+    if equals(name, b"server_max_window_bits"):
+        return valued and window_bits(value)
+    return not valued and (equals(name, b"client_no_context_takeover")
+                           or equals(name, b"server_no_context_takeover"))
+
+
+def offered_well(bytes value):
+    cdef Text rest = Text(<const uint8_t *><const char *>value, len(value))
+    cdef Text extension, part, name, argument
+    cdef bint valued
+    while list_next(&rest, b",", &extension):
+        if not list_next(&extension, b";", &part) or not equals(part, b"permessage-deflate"):
+            continue
+        seen = set()
+        while list_next(&extension, b";", &part):
+            valued = cut(part, &name, &argument)
+            known = (<const char *>name.data)[:name.size].lower() if name.size else b""
+            if known in seen or not may_offer(name, argument, valued):
+                return False
+            seen.add(known)
+    return True
 
 
 def agreed(bytes value):

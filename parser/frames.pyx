@@ -17,7 +17,7 @@ How parsing goes on (an endpoint fails the connection at each of these):
     unmasked_client          the payload is taken as it is                       5.1
     masked_server            it is unmasked                                      5.1
     length_not_minimal       the length counts                                   5.2
-    length_overflow          no frame has this length: the direction stops       5.2
+    length_overflow          2**53 or more: no frame has it, the direction stops 5.2
     data_after_close         told once, messages go on                           5.5.1
 
 A gap inside a payload is skipped exactly.  One over a header stops the direction:
@@ -35,8 +35,8 @@ from sockwarden.parser.events cimport (
     RESERVED_OPCODE, RSV_BITS, TEXT, TRUNCATED, UNEXPECTED_CONTINUATION, UNMASKED_CLIENT, Anomaly,
     Deflate, Direction, Handler, Limits)
 from sockwarden.parser.header cimport (
-    CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, MASK, OPCODE, RSV1, RSV23, Header,
-    header_read)
+    CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, LENGTH_BITS, MASK, OPCODE, RSV1,
+    RSV23, Header, header_read)
 from sockwarden.parser.messages cimport (
     messages_abandon, messages_begin, messages_end, messages_free, messages_memory,
     messages_missing, messages_payload)
@@ -178,11 +178,11 @@ cdef void judge_second(Frames *self, uint8_t second) noexcept nogil:
 # The extended length, whose octets are at 2 to 3 or 2 to 9.
 cdef void judge_length(Frames *self, Workspace *space, size_t at, uint8_t octet) noexcept nogil:
     cdef bint last = at == <size_t>self.extended + 1
-    if at == 2 and self.extended == 8 and octet & 0x80:
+    self.header.length = self.header.length << 8 | octet
+    if self.extended == 8 and self.header.length << 8 * (9 - at) >> LENGTH_BITS:
         tell(self, LENGTH_OVERFLOW, self.offset)
         stop(self, space)
         return
-    self.header.length = self.header.length << 8 | octet
     if self.head[0] & CONTROL and not self.too_long and self.header.length > (
             CONTROL_BYTES if last else 0):
         self.too_long = True

@@ -2,7 +2,8 @@
 
 `Handshake` reads the two heads of a connection once, whatever they are: it raises on
 no bytes.  What an endpoint would refuse becomes the name of a fault; a value that is
-absent is None.  Bytes are shown as Latin-1, so that none is lost.
+absent is None.  Bytes are shown as Latin-1, so that none is lost.  A head that was cut or
+not seen has no fault by what it lacks.
 """
 
 import base64
@@ -23,10 +24,17 @@ SWITCHING_PROTOCOLS: Final = 101
 MOST_HEADERS: Final = 100  # what common servers take
 
 # Fields that may come once; two are how proxies and servers are set at odds.
-SINGLE: Final = frozenset(
+SINGLE_IN_REQUEST: Final = frozenset(
     {
-        "authorization", "content-length", "cookie", "host", "origin", "sec-websocket-accept",
-        "sec-websocket-key", "sec-websocket-version", "transfer-encoding", "upgrade", "user-agent",
+        "authorization", "content-length", "cookie", "host", "origin", "sec-websocket-key",
+        "sec-websocket-version", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
+# Sections 11.3.3 and 11.3.4
+SINGLE_IN_RESPONSE: Final = frozenset(
+    {
+        "content-length", "sec-websocket-accept", "sec-websocket-protocol", "transfer-encoding",
+        "upgrade",
     }
 )  # fmt: skip
 
@@ -64,7 +72,7 @@ class Handshake:
     status: int | None = field(init=False, compare=False)
     response_headers: Fields = field(init=False, compare=False, repr=False)
     accept_ok: bool | None = field(init=False, compare=False)
-    """None without a 101."""
+    """None without a 101, or where the key or the answer to it was not seen."""
     subprotocol: str | None = field(init=False, compare=False)
     extensions: str | None = field(init=False, compare=False)
     faults: frozenset[str] = field(init=False, compare=False)
@@ -73,12 +81,12 @@ class Handshake:
         faults: set[str] = set()
         facts = _request(self.request, self.head_bytes, faults)
         facts |= _response(self.response, self.head_bytes, faults)
-        if facts["status"] == SWITCHING_PROTOCOLS:
-            facts["accept_ok"] = facts.pop("accept") == _accept(facts["key"])
+        accept = facts.pop("accept")
+        facts["accept_ok"] = None
+        if facts["status"] == SWITCHING_PROTOCOLS and _is_whole(self.request):
+            if _is_whole(self.response):
+                facts["accept_ok"] = accept == _accept(facts["key"])
             _judge_choices(facts, faults)
-        else:
-            del facts["accept"]
-            facts["accept_ok"] = None
         if facts["accept_ok"] is False:
             faults.add("wrong_accept")
         facts["faults"] = frozenset(faults)
@@ -117,16 +125,22 @@ class Handshake:
         }
 
 
-def _head(raw: bytes, head_bytes: int, faults: set[str]) -> tuple[str, Fields]:
+def _is_whole(raw: bytes) -> bool:
+    return raw.endswith((b"\n\r\n", b"\n\n"))
+
+
+def _head(
+    raw: bytes, single: frozenset[str], head_bytes: int, faults: set[str]
+) -> tuple[str, Fields]:
     line, pairs, wrong = head.split(raw)
     faults |= wrong
-    if not raw.endswith((b"\n\r\n", b"\n\n")):
+    if not _is_whole(raw):
         faults.add("head_too_long" if len(raw) >= head_bytes else "incomplete_head")
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
     if len(fields) > MOST_HEADERS:
         faults.add("too_many_headers")
     counts = Counter(name for name, _ in fields)
-    if any(counts[name] > 1 for name in SINGLE):
+    if any(counts[name] > 1 for name in single):
         faults.add("duplicate_header")
     return line.decode("latin-1"), fields
 
@@ -150,11 +164,12 @@ def _has_token(fields: Fields, name: str, token: str) -> bool:
 
 
 def _request(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object]:
-    line, fields = _head(raw, head_bytes, faults)
-    method, target = _request_line(line, faults)
+    line, fields = _head(raw, SINGLE_IN_REQUEST, head_bytes, faults) if raw else ("", [])
+    method, target = _request_line(line, faults) if raw else (None, None)
     path, query = _path_and_query(target)
     key = _first(fields, "sec-websocket-key")
     version = _first(fields, "sec-websocket-version")
+    offer = _joined(fields, "sec-websocket-extensions")
     # Section 4.2.1
     judged = {
         "bad_method": method != "GET",
@@ -163,8 +178,10 @@ def _request(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object]
         "bad_connection": not _has_token(fields, "connection", "upgrade"),
         "bad_key": not _is_key(key),
         "bad_version": version != VERSION,
+        "bad_extension_offer": not extensions.offered_well((offer or "").encode("latin-1")),
     }
-    faults |= {name for name, found in judged.items() if found}
+    if _is_whole(raw):
+        faults |= {name for name, found in judged.items() if found}
     return {
         "method": method,
         "target": target,
@@ -179,7 +196,7 @@ def _request(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object]
         "version": version,
         "key": key,
         "subprotocols": _elements(_joined(fields, "sec-websocket-protocol")),
-        "extensions_offered": _joined(fields, "sec-websocket-extensions"),
+        "extensions_offered": offer,
     }
 
 
@@ -230,7 +247,7 @@ def _response(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object
     facts |= {"subprotocol": None, "extensions": None}
     if not raw:
         return facts
-    line, fields = _head(raw, head_bytes, faults)
+    line, fields = _head(raw, SINGLE_IN_RESPONSE, head_bytes, faults)
     protocol, _, rest = line.partition(" ")
     status, *_ = rest.split(" ", 1)
     if (
@@ -246,9 +263,9 @@ def _response(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object
     facts["accept"] = _first(fields, "sec-websocket-accept")
     facts["subprotocol"] = _joined(fields, "sec-websocket-protocol")
     facts["extensions"] = _joined(fields, "sec-websocket-extensions")
-    if facts["status"] == SWITCHING_PROTOCOLS and not (
-        _has_token(fields, "upgrade", "websocket") and _has_token(fields, "connection", "upgrade")
-    ):
+    agrees = _has_token(fields, "upgrade", "websocket")
+    agrees = agrees and _has_token(fields, "connection", "upgrade")
+    if facts["status"] == SWITCHING_PROTOCOLS and _is_whole(raw) and not agrees:
         faults.add("bad_response_upgrade")
     return facts
 

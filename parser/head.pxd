@@ -36,6 +36,10 @@ cdef bint head_field(Text *rest, Text *name, Text *value, unsigned int *faults) 
 # contains `token` (lower-case; NULL: any).
 cdef bint head_find(Text head, const char *name, const char *token, Text *value) noexcept nogil
 
+# Whether a request asks for a WebSocket, in the eyes of servers that take more than the RFC
+# allows: a blank before the colon, a folded line, any list.
+cdef bint head_asks(Text head) noexcept nogil
+
 # RFC 9112 section 4.  0: not a status line of HTTP/1.x.
 cdef uint16_t head_status(Text head) noexcept nogil
 

@@ -154,6 +154,32 @@ cdef bint head_find(Text head, const char *name, const char *token, Text *value)
     return False
 
 
+cdef bint contains(Text text, const char *lower_case) noexcept nogil:
+    cdef size_t at, size = strlen(lower_case)
+    if text.size < size:
+        return False
+    for at in range(text.size - size + 1):
+        if equals(Text(text.data + at, size), lower_case):
+            return True
+    return False
+
+
+cdef bint head_asks(Text head) noexcept nogil:
+    cdef Text rest = head, line
+    cdef const uint8_t *colon
+    cdef unsigned int faults = 0
+    cdef bint is_upgrade = False
+    head_line(&rest, &line, &faults)
+    while head_line(&rest, &line, &faults):
+        if not line.size or not is_blank(line.data[0]):
+            colon = <const uint8_t *>memchr(line.data, b":", line.size)
+            is_upgrade = colon != NULL and equals(
+                strip(Text(line.data, <size_t>(colon - line.data))), b"upgrade")
+        if is_upgrade and contains(line, b"websocket"):
+            return True
+    return False
+
+
 cdef uint16_t head_status(Text head) noexcept nogil:
     cdef const uint8_t *text = head.data
     cdef size_t at

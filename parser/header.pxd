@@ -24,6 +24,8 @@ cdef enum:
     LENGTH_64 = 127
     CONTROL_BYTES = 125  # longest payload of a control frame
     HEADER_BYTES = 14    # longest header
+    # A length has at most 63 (section 5.2); more than 53 are beyond what common peers count with.
+    LENGTH_BITS = 53
 
 
 cdef struct Header:
@@ -58,7 +60,7 @@ cdef inline size_t header_read(Header *self, const uint8_t *data, size_t have) n
             return 0
         memcpy(&self.length, data + 2, 8)
         self.length = big_endian_64(self.length)
-        if self.length >> 16 == 0 or self.length >> 63:
+        if self.length >> 16 == 0 or self.length >> LENGTH_BITS:
             return 0
     self.key = 0
     if data[1] & MASK:

@@ -355,9 +355,15 @@ cdef class Gate:
                 return self._upgraded(x, time_ns)
             x.attempt = REFUSED
             x.budget = REFUSED_BYTES
-        elif head.status == 101:  # to another protocol
-            ignore(x)
-            return 0
+        elif head.status == 101:
+            if not head.upgrade:  # to another protocol
+                ignore(x)
+                return 0
+            # Its request was not captured, or is none that was recognised.
+            self._end(x, time_ns, NULL)
+            self._open(x, time_ns)
+            self._emit(x, server, time_ns, x.framer[server].head, x.framer[server].size)
+            return self._upgraded(x, time_ns)
         if request == TUNNEL and 200 <= head.status < 300:
             framer_restart(&x.framer[0], HEAD)
             framer_restart(&x.framer[1], HEAD)

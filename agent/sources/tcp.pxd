@@ -77,6 +77,7 @@ cdef class Reassembler:
     cdef Held *_insert(self, Half *half, Held *before, const Held *piece,
                        const uint8_t *data) except NULL
     cdef int _pop(self, Connection *c, int direction) except -1
+    cdef int _settle(self, Connection *c, int direction, uint64_t position) except -1
     cdef int _advance(self, Connection *c) except -1
     cdef int _force(self, Connection *c) except -1
     cdef int _give_up(self, Connection *c) except -1

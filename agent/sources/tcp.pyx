@@ -280,9 +280,28 @@ cdef class Reassembler:
         half.bytes -= sizeof(Held) + held.size
         self._held -= sizeof(Held) + held.size
         try:
+            self._settle(c, 1 - direction, held.needs)
             return self._deliver(c, direction, held, octets(held))
         finally:
             free(held)
+
+    cdef int _settle(self, Connection *c, int direction, uint64_t position) except -1:
+        """What is to be delivered was sent by one who had this direction up to here: octets that
+        the capture does not bring become a hole first."""
+        cdef Half *half = &c.half[direction]
+        cdef Held nothing
+        while half.anchored and half.first != NULL and half.first.position < position:
+            self._pop(c, direction)
+        if half.ended:
+            position = min(position, half.end)
+        # A number alone is not believed where the octets that came contradict it, and one octet
+        # may be a FIN that was not captured.
+        if half.anchored and position > half.next + 1 and (half.first != NULL or not half.seen):
+            nothing.position = position
+            nothing.length = nothing.size = 0
+            nothing.time_ns = self._now_ns
+            return self._deliver(c, direction, &nothing, NULL)
+        return 0
 
     cdef int _advance(self, Connection *c) except -1:
         """Delivers what no longer waits for anything."""

@@ -50,8 +50,16 @@ def impossible_lengths():
     )
     yield from from_both(
         "a length that never comes",
-        lambda p: ([p.frame(BINARY, b"x", form=8, length=(1 << 63) - 1)], [p.anomaly("truncated")]),
+        lambda p: ([p.frame(BINARY, b"x", form=8, length=(1 << 53) - 1)], [p.anomaly("truncated")]),
     )
+    for length, at in ((1 << 53, 3), ((1 << 63) - 1, 2)):
+        yield from from_both(
+            f"a length that no peer takes {at}",
+            lambda p, length=length, at=at: (
+                [p.frame(BINARY, b"x", form=8, length=length)],
+                [p.anomaly("length_overflow", at)],
+            ),
+        )
 
 
 def masks():

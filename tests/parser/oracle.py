@@ -203,7 +203,7 @@ class Oracle:
             at = self.at
             length = length << 8 | self.octet()
             left = octets - n - 1
-            if octets == 8 and n == 0 and length & 0x80:
+            if octets == 8 and length << 8 * left >= 1 << 53:
                 self.tell("length_overflow", at)
                 raise LostError
             if opcode >= 8 and not told and length << 8 * left > 125:

@@ -138,11 +138,94 @@ def test_a_request_hidden_in_a_body_does_not_hide_the_server():
     assert talk.messages() == 60 * BOTH[1:]
 
 
-def test_after_a_refusal_nothing_is_parsed():
-    talk = Conversation().say("c2s", REQUEST).say("s2c", REFUSAL)
-    talk.say("c2s", CLIENT, REQUEST).say("s2c", RESPONSE, SERVER).end()
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("pipelined", [True, False])
+@pytest.mark.parametrize(("request_", "response"), [(b"", b""), *EARLIER])
+def test_another_request_after_a_refusal(size, pipelined, request_, response):
+    client = (2 * REQUEST, request_ + REQUEST + CLIENT)
+    server = (REFUSAL + REFUSAL, response + RESPONSE + SERVER)
+    talk = Conversation()
+    turns = [("c2s", client[0]), ("s2c", server[0]), ("c2s", client[1]), ("s2c", server[1])]
+    if pipelined:
+        turns = [("c2s", b"".join(client)), ("s2c", b"".join(server))]
+    for direction, octets in turns:
+        talk.say(direction, *(octets[at : at + size] for at in range(0, len(octets), size)))
+    talk.end()
+    assert [handshake.status for handshake in talk.handshakes()] == [426, 426, 101]
+    assert talk.handshakes()[-1] == Handshake(REQUEST, RESPONSE)
+    assert sorted(talk.messages()) == BOTH
+    assert talk.kinds() == []
+    assert talk.decoder.memory <= 1024
+
+
+def test_responses_before_their_requests_with_a_refusal():
+    talk = Conversation().say("s2c", REFUSAL + RESPONSE + SERVER)
+    talk.say("c2s", REQUEST + REQUEST + CLIENT)
+    assert [handshake.status for handshake in talk.handshakes()] == [426, 101]
+    assert sorted(talk.messages()) == BOTH
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"HTTP/1.1 403 Forbidden\r\n\r\n",  # its body ends with the connection
+        b"SSH-2.0 x\r\n\r\n",
+        b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\nX: " + b"y" * 20_000 + b"\r\n\r\nno",
+    ],
+)
+def test_a_refusal_behind_which_no_head_can_be_found(refusal):
+    talk = Conversation().say("c2s", REQUEST).say("s2c", refusal)
+    talk.say("c2s", REQUEST, CLIENT).say("s2c", RESPONSE, SERVER).end()
     [handshake] = talk.events
-    assert handshake.status == 426
+    assert not handshake.upgraded
+
+
+def test_other_requests_after_a_refusal_are_no_handshake():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", REFUSAL)
+    for request_, response in EARLIER:
+        talk.say("c2s", request_).say("s2c", response)
+    talk.say("c2s", REQUEST[:40]).end()
+    assert [handshake.status for handshake in talk.handshakes()] == [426]
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [b"Upgrade : websocket", b"UPGRADE:\r\n WebSocket", b"Upgrade: h2c, websocket/13, x"],
+)
+def test_a_request_that_lenient_servers_take(upgrade):
+    request_ = REQUEST.replace(b"Upgrade: websocket", upgrade, 1)
+    talk = Conversation().say("c2s", request_).say("s2c", RESPONSE).say("c2s", CLIENT)
+    [handshake] = talk.handshakes()
+    assert handshake.request == request_
+    assert "bad_upgrade" in handshake.faults
+    assert talk.messages() == BOTH[:1]
+
+
+OFFERED = REQUEST  # permessage-deflate
+PLAIN = REQUEST.replace(b"Sec-WebSocket-Extensions", b"X-Other")
+
+
+@pytest.mark.parametrize("at", [0, 5, 40, len(RESPONSE) - 30])
+def test_a_response_that_is_lost_or_cut(at):
+    deflater = Deflater(10, no_context_takeover=True)
+    texts = [b"some words, the same words " * n for n in (1, 2, 3)]
+    frames = [frame(TEXT, deflater(text), key=KEY, rsv=4) for text in texts]
+    talk = Conversation().say("c2s", OFFERED).say("s2c", RESPONSE[:at], len(RESPONSE) - at)
+    talk.say("s2c", SERVER).say("c2s", *frames).end()
+    assert talk.messages() == [("c2s", text) for text in texts]
+    assert len(talk.handshakes()) == 1
+    # Not offered, it is not presumed
+    talk = Conversation().say("c2s", PLAIN).say("s2c", RESPONSE[:at], len(RESPONSE) - at)
+    talk.say("s2c", SERVER).say("c2s", frame(TEXT, b"raw", key=KEY, rsv=4), CLIENT)
+    assert ("c2s", "rsv_bits", 0) in talk.kinds()
+    assert talk.messages()[-1:] == BOTH[:1]
+
+
+def test_a_lost_response_that_was_a_refusal():
+    talk = Conversation().say("c2s", REQUEST).say("s2c", 200, b"the body of a page")
+    talk.say("c2s", EARLIER[0][0]).end()
+    [handshake] = talk.events
+    assert handshake.status is None
     assert not handshake.upgraded
 
 

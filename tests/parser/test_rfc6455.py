@@ -123,8 +123,23 @@ def test_a_length_with_its_top_bit_set_stops_the_direction():
     assert decoder.feed(frame(TEXT, b"not read")) + decoder.end() == []
 
 
+@pytest.mark.parametrize(
+    ("length", "octets", "offset"),
+    [(1 << 63, 3, 2), ((1 << 63) - 1, 3, 2), (1 << 56, 3, 2), (1 << 55, 4, 3), (1 << 53, 4, 3)],
+)
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_a_length_that_no_peer_takes_is_told_at_its_octet(length, octets, offset, sender):
+    key = KEY if sender == "client" else None
+    stream = frame(BINARY, b"some", key=key, length=length) + frame(TEXT, b"not read", key=key)
+    decoder = FrameDecoder(sender)
+    assert decoder.feed(stream[: octets - 1]) == []
+    assert kinds(decoder.feed(stream[octets - 1 : octets])) == [("length_overflow", offset)]
+    assert decoder.feed(stream[octets:]) + decoder.end() == []
+    assert kinds(decode(stream, sender)) == [("length_overflow", offset)]
+
+
 def test_a_length_beyond_what_ever_comes():
-    events = decode(frame(BINARY, b"some", length=(1 << 63) - 1))
+    events = decode(frame(BINARY, b"some", length=(1 << 53) - 1))
     assert kinds(events) == [("truncated", 14)]
 
 
