@@ -24,7 +24,8 @@ CLOSE = 8
 # What it does not see: frames before the 101; or takes for a frame although it cannot be one.
 UNLIKE = (
     "client frames before the 101", "both at once", "much before the 101",
-    "the top bit of a length", "a length that never comes", "a length that no peer takes", "no deflate data",
+    "the top bit of a length", "a length that never comes", "a length that no peer takes",
+    "no deflate data",
 )  # fmt: skip
 
 Told = tuple[str, int, int | None, int | None]  # direction, opcode, fragments or code, length

@@ -205,6 +205,7 @@ class Oracle:
             left = octets - n - 1
             if octets == 8 and length << 8 * left >= 1 << 53:
                 self.tell("length_overflow", at)
+                self.at = at
                 raise LostError
             if opcode >= 8 and not told and length << 8 * left > 125:
                 told = True
