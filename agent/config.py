@@ -65,6 +65,8 @@ class Capture(Section, frozen=True):
 class Parser(Section, frozen=True):
     head_bytes: Size = Size(16 * KIB)
     message_bytes: Size = Size(MIB)
+    inflated_bytes: Size = Size(GIB)
+    context_bytes: Size = Size(256 * MIB)
     connections: Annotated[int, msgspec.Meta(ge=16, le=1 << 20)] = 65_536
 
     def __post_init__(self) -> None:
@@ -75,6 +77,16 @@ class Parser(Section, frozen=True):
             4 * KIB <= self.message_bytes <= 64 * MIB,
             "message_bytes",
             "must be between 4 KiB and 64 MiB",
+        )
+        require(
+            self.message_bytes <= self.inflated_bytes <= 64 * GIB,
+            "inflated_bytes",
+            "must be between message_bytes and 64 GiB",
+        )
+        require(
+            MIB <= self.context_bytes <= 64 * GIB,
+            "context_bytes",
+            "must be between 1 MiB and 64 GiB",
         )
 
 

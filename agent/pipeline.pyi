@@ -31,6 +31,7 @@ class Pipeline:
         agent: str | None = None,
         head_bytes: int = 16_384,
         message_bytes: int = 1 << 20,
+        inflated_bytes: int = 1 << 30,
         connections: int = 65_536,
         process: Callable[[int, int], Process | None] | None = None,
         wanted: Callable[[Subject], bool] | None = None,

@@ -27,6 +27,7 @@ from sockwarden.agent.ring cimport Ring
 from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
     Losses, connection_end, connection_feed, connection_free, connection_losses, connection_new)
+from sockwarden.parser.contexts cimport contexts_usage
 from sockwarden.parser.events cimport (
     ANOMALY_COUNT, BINARY, C2S, CONTINUATION, DIGEST_ALL, DIGEST_NONE, INFLATED_BYTES, S2C,
     Anomaly, ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
@@ -462,6 +463,7 @@ cdef class Pipeline:
 
     def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
                  uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
+                 uint64_t inflated_bytes=INFLATED_BYTES,
                  size_t connections=65_536, process=None, wanted=None, Lines lines=None,
                  bytes redaction_key=b"", int64_t clock_offset_ns=0):
         self.trace = trace
@@ -471,7 +473,7 @@ cdef class Pipeline:
         self.clock_offset_ns = clock_offset_ns
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
-        self.limits.inflated_bytes = INFLATED_BYTES
+        self.limits.inflated_bytes = inflated_bytes
         self.limits.digest = DIGEST_ALL if self.trace_messages else DIGEST_NONE
         self.reporter = Reporter(
             rules, sink, trace=trace, agent=agent, redaction_key=redaction_key, process=process,
@@ -522,6 +524,7 @@ cdef class Pipeline:
             "hits_suppressed": self.hits_suppressed,
             "undecoded_bytes": self.undecoded_bytes,
             "withheld_messages": self.withheld_messages,
+            "contexts_evicted": contexts_usage().evicted,
         } | {
             f"anomaly.{ANOMALY_KINDS[i]}": self.anomalies[i]
             for i in range(<int>ANOMALY_COUNT) if self.anomalies[i]

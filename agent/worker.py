@@ -35,6 +35,7 @@ from sockwarden.agent.uplink import Uplink, read_credentials
 from sockwarden.daemon import complaints, journal
 from sockwarden.daemon.config import Address, ConfigError
 from sockwarden.daemon.metrics import Exporter
+from sockwarden.parser import contexts
 
 STATUS_OK = 0
 STATUS_GONE = 1
@@ -85,6 +86,7 @@ class Agent:
         self._rings = list(rings)
         self._spool = spool
         self._started_ns = time.time_ns()
+        contexts.limit(config.parser.context_bytes)
         self.pipeline = Pipeline(
             rules,
             SpoolSink(spool),
@@ -92,6 +94,7 @@ class Agent:
             agent=config.name,
             head_bytes=config.parser.head_bytes,
             message_bytes=config.parser.message_bytes,
+            inflated_bytes=config.parser.inflated_bytes,
             connections=config.parser.connections,
             process=control.process,
             redaction_key=redact.host_key(config.agent.state_directory),

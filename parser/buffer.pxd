@@ -29,6 +29,10 @@ cdef inline bint buffer_reserve(Buffer *self, size_t size) noexcept nogil:
     return True
 
 
+cdef inline size_t buffer_memory(const Buffer *self) noexcept nogil:
+    return self.room + SLACK if self.data != NULL else 0
+
+
 cdef inline void buffer_release(Buffer *self) noexcept nogil:
     free(self.data)
     self.data = NULL

@@ -17,7 +17,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.body cimport BODY_DONE, body_begin, body_skip
-from sockwarden.parser.buffer cimport Buffer, buffer_release, buffer_reserve
+from sockwarden.parser.buffer cimport Buffer, buffer_memory, buffer_release, buffer_reserve
 from sockwarden.parser.events cimport C2S, S2C, Direction, Handler, HandshakeEvent, Limits
 from sockwarden.parser.extensions cimport (
     extensions_agreed, extensions_offer_deflate, extensions_presume_deflate)
@@ -346,7 +346,8 @@ cdef size_t connection_memory(const Connection *self) noexcept nogil:
     cdef size_t total = sizeof(Connection)
     cdef int direction
     for direction in range(2):
-        total += (self.side[direction].head.room + self.side[direction].early.room
+        total += (buffer_memory(&self.side[direction].head)
+                  + buffer_memory(&self.side[direction].early)
                   + frames_memory(&self.side[direction].frames))
     return total
 

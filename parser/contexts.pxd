@@ -4,8 +4,8 @@ A context is a direction's window (RFC 7692 section 7.2.3.2): the last octets of
 payloads, as far as its sender may refer to them.  Where a message is open, it is also the inflater
 that waits for the rest.
 
-Memory is one budget of the process.  When it is used up, contexts that were idle make way: they
-are lost and counted.  Their owner finds that at its next `context_take`.
+Memory is one budget of the process.  When it is used up, the longest silent make way: they are
+lost and counted.  Their owner finds that at its next `context_take`.
 
 A context is used by one thread at a time, as its connection is.  Another thread may take its memory
 away, but only while nobody has taken the context: `context_take` and `context_give` are one
@@ -25,8 +25,8 @@ cdef struct Context:
     uint32_t room
     uint32_t seen           # octets in it
     uint32_t at             # where its oldest one lies, once it is full
+    uint32_t used           # atomic: when it was given back last
     uint8_t hold            # atomic: Hold
-    uint8_t recent          # atomic: taken since the search for victims passed
 
 
 cdef enum Hold:

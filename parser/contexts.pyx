@@ -1,7 +1,8 @@
 """The budget of contexts, and who makes way; see contexts.pxd.
 
-Victims are found by the clock algorithm: a context that was used since the hand passed it last is
-spared once.  The hand passes a bounded number of contexts; then it takes the next idle one.
+The parser knows no clock.  Time is counted in reservations of memory, which are what victims are
+needed for; a context bears the time at which it was used last.  A victim is the longest silent one
+of a few, so that its search is short however many there are.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -21,8 +22,10 @@ cdef extern from * nogil:
     """
     #define sw_load(at) __atomic_load_n(at, __ATOMIC_RELAXED)
     #define sw_store(at, value) __atomic_store_n(at, value, __ATOMIC_RELAXED)
-    #define sw_is_marked(at) __atomic_load_n(at, __ATOMIC_RELAXED)
-    #define sw_mark(at, value) __atomic_store_n(at, value, __ATOMIC_RELAXED)
+    #define sw_hold(at) __atomic_load_n(at, __ATOMIC_RELAXED)
+    #define sw_tick(at) __atomic_load_n(at, __ATOMIC_RELAXED)
+    #define sw_set_tick(at, value) __atomic_store_n(at, value, __ATOMIC_RELAXED)
+    #define sw_next_tick(at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED)
     #define sw_add(at, value) __atomic_add_fetch(at, value, __ATOMIC_RELAXED)
     #define sw_subtract(at, value) __atomic_sub_fetch(at, value, __ATOMIC_RELAXED)
     #define sw_release(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
@@ -34,8 +37,10 @@ cdef extern from * nogil:
     """
     uint64_t sw_load(uint64_t *at)
     void sw_store(uint64_t *at, uint64_t value)
-    bint sw_is_marked(uint8_t *at)
-    void sw_mark(uint8_t *at, uint8_t value)
+    uint8_t sw_hold(uint8_t *at)
+    uint32_t sw_tick(uint32_t *at)
+    void sw_set_tick(uint32_t *at, uint32_t value)
+    void sw_next_tick(uint32_t *at)
     uint64_t sw_add(uint64_t *at, uint64_t value)
     uint64_t sw_subtract(uint64_t *at, uint64_t value)
     void sw_release(uint8_t *at, uint8_t value)
@@ -43,13 +48,15 @@ cdef extern from * nogil:
 
 cdef enum:
     LEAST_WINDOW = 1 << 10  # octets, then doubled
-    SPARED = 64             # contexts that the hand passes at most before it spares none
+    CANDIDATES = 32
+    MOST_VICTIMS = 256      # for one that asks
 
 DEFAULT_LIMIT_BYTES = 256 << 20
 
 cdef uint64_t limit_bytes = DEFAULT_LIMIT_BYTES
 cdef uint64_t held_bytes = 0
 cdef uint64_t evicted = 0
+cdef uint32_t ticks = 0
 
 # Under the lock: the ring of all contexts that may be lost.
 cdef pthread_mutex_t lock
@@ -68,7 +75,6 @@ cdef void link(Context *self) noexcept nogil:
         self.next = self.before = self
         hand = self
     else:
-        # Behind the hand: it is met last.
         self.next = hand
         self.before = hand.before
         self.before.next = self
@@ -96,21 +102,32 @@ cdef void drop(Context *self) noexcept nogil:
     self.room = self.seen = 0
 
 
+# The longest idle of the next few.  NULL: none of them can make way.
+cdef Context *victim() noexcept nogil:
+    global hand
+    cdef Context *oldest = NULL
+    cdef uint32_t now = sw_tick(&ticks), silent, longest = 0
+    cdef uint64_t seen
+    for seen in range(min(count, <uint64_t>CANDIDATES)):
+        hand = hand.next
+        silent = now - sw_tick(&hand.used)
+        if sw_hold(&hand.hold) == CONTEXT_IDLE and silent >= longest and (
+                hand.room or hand.open != NULL):
+            oldest = hand
+            longest = silent
+    return oldest
+
+
 # Makes room until the budget is kept, or there is no more to be had.
 cdef bint evict() noexcept nogil:
-    global hand
     cdef Context *at
-    cdef uint64_t steps, most
+    cdef int tries
     pthread_mutex_lock(&lock)
-    most = count + SPARED
-    steps = 0
-    while sw_load(&held_bytes) > sw_load(&limit_bytes) and hand != NULL and steps < most:
-        at = hand
-        hand = at.next
-        steps += 1
-        if steps <= SPARED and sw_is_marked(&at.recent):
-            sw_mark(&at.recent, False)
-        elif (at.room or at.open != NULL) and sw_exchange(&at.hold, CONTEXT_IDLE, CONTEXT_LOST):
+    for tries in range(<int>MOST_VICTIMS):
+        if sw_load(&held_bytes) <= sw_load(&limit_bytes):
+            break
+        at = victim()
+        if at != NULL and sw_exchange(&at.hold, CONTEXT_IDLE, CONTEXT_LOST):
             unlink(at)
             drop(at)
             sw_add(&evicted, 1)
@@ -119,6 +136,7 @@ cdef bint evict() noexcept nogil:
 
 
 cdef bint reserve(size_t size) noexcept nogil:
+    sw_next_tick(&ticks)
     if sw_add(&held_bytes, size) <= sw_load(&limit_bytes) or evict():
         return True
     sw_subtract(&held_bytes, size)
@@ -155,7 +173,7 @@ cdef bint context_take(Context *self) noexcept nogil:
 
 
 cdef void context_give(Context *self) noexcept nogil:
-    sw_mark(&self.recent, True)
+    sw_set_tick(&self.used, sw_tick(&ticks))
     sw_release(&self.hold, CONTEXT_IDLE)
 
 

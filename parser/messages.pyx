@@ -18,7 +18,7 @@ one withhold it: nothing can be told behind them.
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from sockwarden.parser.buffer cimport buffer_release
+from sockwarden.parser.buffer cimport buffer_memory, buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, Digest, digest_finish, digest_free, digest_start, digest_update)
 from sockwarden.parser.events cimport (
@@ -208,6 +208,7 @@ cdef void close_message(Messages *self, Workspace *space) noexcept nogil:
     self.open = False
     if self.kept.data != NULL:
         workspace_return(space, &self.kept)
+    digest_free(&self.digest)
 
 
 cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
@@ -255,7 +256,7 @@ cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
 
 
 cdef size_t messages_memory(const Messages *self) noexcept nogil:
-    return (self.kept.room + inflater_memory(&self.inflater)
+    return (buffer_memory(&self.kept) + inflater_memory(&self.inflater)
             + (sizeof(Digest) if self.digest != NULL else 0))
 
 

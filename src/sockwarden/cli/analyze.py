@@ -35,6 +35,7 @@ _PIPELINE_LOSSES: Final = (
     "hits_suppressed",
     "undecoded_bytes",
     "withheld_messages",
+    "contexts_evicted",
 )
 
 
