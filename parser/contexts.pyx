@@ -107,8 +107,8 @@ cdef Context *victim() noexcept nogil:
     global hand
     cdef Context *oldest = NULL
     cdef uint32_t now = sw_tick(&ticks), silent, longest = 0
-    cdef uint64_t seen
-    for seen in range(min(count, <uint64_t>CANDIDATES)):
+    cdef uint64_t _
+    for _ in range(min(count, <uint64_t>CANDIDATES)):
         hand = hand.next
         silent = now - sw_tick(&hand.used)
         if sw_hold(&hand.hold) == CONTEXT_IDLE and silent >= longest and (
@@ -121,9 +121,9 @@ cdef Context *victim() noexcept nogil:
 # Makes room until the budget is kept, or there is no more to be had.
 cdef bint evict() noexcept nogil:
     cdef Context *at
-    cdef int tries
+    cdef int _
     pthread_mutex_lock(&lock)
-    for tries in range(<int>MOST_VICTIMS):
+    for _ in range(<int>MOST_VICTIMS):
         if sw_load(&held_bytes) <= sw_load(&limit_bytes):
             break
         at = victim()
