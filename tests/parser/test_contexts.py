@@ -1,5 +1,6 @@
 """What compressed connections keep between messages, all together under one bound."""
 
+import gc
 import zlib
 
 import pytest
@@ -137,11 +138,12 @@ def test_memory_is_what_malloc_gave(parameters, windows, cut):
     packed = (packed.compress(LONG) + packed.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
     c2s, s2c = (frame(TEXT, packed, rsv=4, key=key) for key in (KEY, None))
     connections(2, response, c2s, s2c)  # warms up
+    gc.collect()  # what other tests left must not go away meanwhile
     before, count = allocated_bytes(), 200
     made = connections(count, response, c2s[: len(c2s) - cut], s2c[: len(s2c) - cut])
     said = sum(decoder.memory for decoder in made)
     spare = 400_000 if cut else 8192  # the thread's buffers, and malloc's
-    assert said - spare <= allocated_bytes() - before <= said + count * 128
+    assert 0.98 * said - spare <= allocated_bytes() - before <= said + count * 128
     if not cut:
         assert said <= count * (1024 + windows)
     del made
