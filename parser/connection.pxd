@@ -27,14 +27,13 @@ cdef enum Phase:
 
 cdef struct Side:
     Stream stream
-    Phase phase
     HeadState scan
+    uint8_t phase           # Phase
+    uint8_t ended
     Body body
     Buffer head             # the first Limits.head_bytes of it
     Buffer early            # what came in PHASE_WAIT, as many at most
     uint64_t early_missing  # behind `early`: lost, or beyond its bound
-    uint64_t early_dropped  # of these: beyond the bound
-    bint ended
     Frames frames
 
 

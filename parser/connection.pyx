@@ -22,7 +22,8 @@ from sockwarden.parser.events cimport C2S, S2C, Direction, Handler, HandshakeEve
 from sockwarden.parser.extensions cimport (
     extensions_agreed, extensions_offer_deflate, extensions_presume_deflate)
 from sockwarden.parser.frames cimport (
-    frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open)
+    frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open,
+    frames_undecoded)
 from sockwarden.parser.head cimport (
     HEAD_START, HEAD_WHOLE, Text, equals, head_asks, head_field, head_find, head_line, head_scan,
     head_status)
@@ -91,9 +92,11 @@ cdef bint may_offer_deflate(const Connection *self) noexcept nogil:
 cdef void open_frames(Connection *self, Direction direction,
                       const HandshakeEvent *event) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
+    cdef uint64_t dropped = side.frames.undecoded
     side.phase = PHASE_FRAMES
     frames_open(&side.frames, direction, &event.deflate[<int>direction], &self.limits,
                 &self.handler)
+    side.frames.undecoded = dropped
     frames_feed(&side.frames, side.early.data, side.early.size)
     frames_gap(&side.frames, side.early_missing)
     buffer_release(&side.early)
@@ -269,7 +272,7 @@ cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *dat
         if side.phase != PHASE_WAIT:
             return used
     side.early_missing += size - used
-    side.early_dropped += size - used
+    side.frames.undecoded += size - used
     return size
 
 
@@ -356,8 +359,7 @@ cdef Losses connection_losses(const Connection *self) noexcept nogil:
     cdef Losses losses
     cdef int direction
     for direction in range(2):
-        losses.undecoded_bytes[direction] = (
-            self.side[direction].frames.undecoded + self.side[direction].early_dropped)
+        losses.undecoded_bytes[direction] = frames_undecoded(&self.side[direction].frames)
         losses.withheld_messages[direction] = (
             self.side[direction].frames.messages.withheld_messages)
     return losses

@@ -64,9 +64,12 @@ class DeflateParameters:
 class FrameDecoder:
     """Frames of one direction, from the first octet behind the handshake.
 
-    No bytes make it raise.  Memory is bounded by `message_bytes`, which is what is
-    kept of one message's payload; lengths and digests are those of the whole.  A compressed
-    message is inflated as far as `inflated_bytes`; there it is told as one with octets missing.
+    Behind a gap over a header nothing is told before the next frame is found and proven to
+    be one (resync.pyx); then all from there on is.  Memory is bounded by `message_bytes`, which
+    is what is kept of one message's payload (lengths and digests are those of the whole), and
+    270 KiB while a frame is searched for.  No bytes make it raise.
+    A compressed message is inflated as far as `inflated_bytes`; there it is told as one with
+    octets missing.
     """
 
     def __init__(
@@ -76,12 +79,18 @@ class FrameDecoder:
         *,
         message_bytes: int = 16 << 20,
         inflated_bytes: int = 1 << 30,
-    ) -> None: ...
+        synchronised: bool = True,
+    ) -> None:
+        """`synchronised` False: the stream begins anywhere, and the first octet need not be a
+        frame's."""
     def feed(self, data: Buffer) -> list[Message | Control | Anomaly]: ...
     def gap(self, size: int) -> list[Message | Control | Anomaly]:
         """`size` octets are missing here."""
     def end(self) -> list[Message | Control | Anomaly]:
         """No more octets come."""
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Octets not decoded, or not yet; compressed messages withheld."""
 
 class ConnectionDecoder:
     """Both directions of a connection, from the request line on; see connection.pxd."""

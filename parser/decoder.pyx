@@ -17,7 +17,8 @@ from sockwarden.parser.events cimport (
     C2S, CONTINUATION, DIGEST_CUT, INFLATED_BYTES, S2C, Anomaly as Kind, ControlEvent, Deflate,
     Direction, Handler, HandshakeEvent, Limits, MessageEvent)
 from sockwarden.parser.frames cimport (
-    Frames, frames_close, frames_end, frames_feed, frames_gap, frames_open)
+    Frames, frames_close, frames_end, frames_feed, frames_gap, frames_midstream, frames_open,
+    frames_undecoded)
 
 from sockwarden.parser.events import ANOMALY_KINDS, DIRECTIONS
 from sockwarden.parser.handshake import Handshake
@@ -213,7 +214,7 @@ cdef class FrameDecoder(Collector):
     cdef Frames frames
 
     def __init__(self, sender, deflate=None, *, message_bytes=16 << 20,
-                 inflated_bytes=INFLATED_BYTES):
+                 inflated_bytes=INFLATED_BYTES, synchronised=True):
         cdef Deflate parameters
         if sender not in ("client", "server"):
             raise ValueError(f"sender is 'client' or 'server', not {sender!r}")
@@ -227,6 +228,8 @@ cdef class FrameDecoder(Collector):
         frames_close(&self.frames)
         frames_open(&self.frames, C2S if sender == "client" else S2C, &parameters, &self.limits,
                     &self.handler)
+        if not synchronised:
+            frames_midstream(&self.frames)
 
     def __dealloc__(self):
         frames_close(&self.frames)
@@ -243,6 +246,10 @@ cdef class FrameDecoder(Collector):
     def end(self):
         frames_end(&self.frames)
         return self.take()
+
+    @property
+    def losses(self):
+        return frames_undecoded(&self.frames), self.frames.messages.withheld_messages
 
 
 cdef class ConnectionDecoder(Collector):

@@ -20,8 +20,9 @@ How parsing goes on (an endpoint fails the connection at each of these):
     length_overflow          2**53 or more: no frame has it, the direction stops 5.2
     data_after_close         told once, messages go on                           5.5.1
 
-A gap inside a payload is skipped exactly.  One over a header stops the direction:
-better nothing than a wrong message.
+A gap inside a payload is skipped exactly.  Behind one over a header the next frame is searched
+for (resync.pyx), and nothing is told before it is found: better nothing than a wrong message.
+What it may continue began before: such frames are skipped, up to the next message.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -38,8 +39,10 @@ from sockwarden.parser.header cimport (
     CONTROL, CONTROL_BYTES, FIN, LENGTH, LENGTH_16, LENGTH_64, LENGTH_BITS, MASK, OPCODE, RSV1,
     RSV23, Header, header_read)
 from sockwarden.parser.messages cimport (
-    messages_abandon, messages_begin, messages_end, messages_free, messages_memory,
+    messages_abandon, messages_begin, messages_end, messages_free, messages_lost, messages_memory,
     messages_missing, messages_payload)
+from sockwarden.parser.resync cimport (
+    search_feed, search_free, search_gap, search_memory, search_new, search_settle)
 from sockwarden.parser.whole cimport whole_messages
 from sockwarden.parser.workspace cimport Workspace, workspace_get
 
@@ -49,6 +52,9 @@ cdef enum Situation:
     WITH_DEFLATE = 2
     AFTER_CLOSE = 4  # and data_after_close was not said yet
     SITUATIONS = 8
+
+cdef enum:
+    SKIPPED = FIN | 0x0F  # first octet that has a payload skipped: no opcode is known
 
 # By first octet: bit `situation` is set where it breaks no rule.
 cdef uint8_t REGULAR[256]
@@ -92,7 +98,7 @@ cdef inline int situation_of(const Frames *self) noexcept nogil:
 
 # A frame with this first octet may be one of whole_messages.
 cdef inline bint may_be_whole(const Frames *self, uint8_t first) noexcept nogil:
-    return (first in (FIN | TEXT, FIN | BINARY) and not self.head_have
+    return (first in (FIN | TEXT, FIN | BINARY) and not self.head_have and not self.adrift
             and not situation_of(self) & (IN_MESSAGE | AFTER_CLOSE))
 
 
@@ -130,14 +136,23 @@ cdef inline size_t regular_header(Frames *self, const uint8_t *data, size_t have
     return size
 
 
-cdef void stop(Frames *self, Workspace *space) noexcept nogil:
-    self.stopped = True
+# The open message is lost.
+cdef void abandon(Frames *self, Workspace *space) noexcept nogil:
     self.left = 0
     self.head_have = 0
     if self.messages.open:
         if not self.messages.missing:  # else it was told at the gap
             tell(self, TRUNCATED, self.offset)
         messages_abandon(&self.messages, space)
+
+
+# This octet is of a frame that continues a message whose beginning was not seen.
+cdef bint is_of_lost_message(Frames *self, uint8_t first) noexcept nogil:
+    cdef uint8_t opcode = first & OPCODE
+    cdef bint adrift = self.adrift
+    if opcode in (TEXT, BINARY) or opcode == CONTINUATION and first & FIN:
+        self.adrift = False
+    return adrift and opcode == CONTINUATION
 
 
 cdef void judge_first(Frames *self, Workspace *space, uint8_t first) noexcept nogil:
@@ -181,7 +196,8 @@ cdef void judge_length(Frames *self, Workspace *space, size_t at, uint8_t octet)
     self.header.length = self.header.length << 8 | octet
     if self.extended == 8 and self.header.length << 8 * (9 - at) >> LENGTH_BITS:
         tell(self, LENGTH_OVERFLOW, self.offset)
-        stop(self, space)
+        self.step = STOPPED
+        abandon(self, space)
         return
     if self.head[0] & CONTROL and not self.too_long and self.header.length > (
             CONTROL_BYTES if last else 0):
@@ -202,13 +218,16 @@ cdef bint head_octet(Frames *self, Workspace *space, uint8_t octet) noexcept nog
     if at == 0:
         self.header.offset = self.offset
         self.header.first = octet
-        judge_first(self, space, octet)
+        if self.adrift and is_of_lost_message(self, octet):
+            self.header.first = SKIPPED
+        else:
+            judge_first(self, space, octet)
         return False
     if at == 1:
         judge_second(self, octet)
     elif at < <size_t>self.extended + 2:
         judge_length(self, space, at, octet)
-        if self.stopped:
+        if self.step != IN_STEP:
             return False
     size = 2 + self.extended + (4 if self.head[1] & MASK else 0)
     if self.head_have < size:
@@ -257,6 +276,55 @@ cdef void end_frame(Frames *self, Workspace *space) noexcept nogil:
                     <Direction>self.messages.direction)
 
 
+# --- in step, and out of it ---
+
+# Where the next frame begins is not known.  What was lost may have been compressed.
+cdef void search(Frames *self, Workspace *space, uint64_t start) noexcept nogil:
+    cdef uint8_t first = 0
+    if self.messages.open:
+        first = self.messages.opcode | (RSV1 if self.messages.compressed else 0)
+    abandon(self, space)
+    messages_lost(&self.messages)
+    self.search = search_new(start, <Direction>self.messages.direction,
+                             &self.messages.inflater.parameters, &self.header, first)
+    self.step = STOPPED if self.search == NULL else SEARCHING
+
+
+# A frame begins at `boundary`.
+cdef void regain(Frames *self, uint64_t boundary) noexcept nogil:
+    cdef Search *search = self.search
+    cdef size_t before = <size_t>(boundary - search.base)
+    self.undecoded += search.undecoded + before
+    self.search = NULL
+    self.step = IN_STEP
+    self.adrift = True
+    self.offset = boundary
+    frames_feed(self, search.kept.data + before, search.kept.size - before)
+    search_free(search)
+
+
+# Octets while it is not in step.  How many were taken.
+cdef size_t feed_lost(Frames *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef uint64_t boundary
+    cdef size_t used
+    if self.step == STOPPED:
+        self.undecoded += size
+        self.offset += size
+        return size
+    if search_feed(self.search, data, size, &used, &boundary):
+        regain(self, boundary)
+    else:
+        self.offset += used
+    return used
+
+
+# The octets of a search end here.
+cdef void settle(Frames *self) noexcept nogil:
+    cdef uint64_t boundary
+    if self.step == SEARCHING and search_settle(self.search, &boundary):
+        regain(self, boundary)
+
+
 cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept nogil:
     cdef const uint8_t *end = data + size
     cdef size_t have, some
@@ -266,10 +334,9 @@ cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept n
         return
     while data < end:
         have = <size_t>(end - data)
-        if self.stopped:
-            self.undecoded += have
-            self.offset += have
-            return
+        if self.step != IN_STEP:
+            data += feed_lost(self, data, have)
+            continue
         if self.left:
             some = <size_t>min(self.left, <uint64_t>have)
             payload(self, space, data, some)
@@ -277,13 +344,13 @@ cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept n
             continue
         if may_be_whole(self, data[0]):
             some = whole_messages(&self.messages, space, data, have, self.offset,
-                                  self.control.closed)
+                                  self.control.closed, &self.header)
             data += some
             have -= some
             self.offset += some
             if not have:
                 return
-        some = 0 if self.head_have else regular_header(self, data, have)
+        some = 0 if self.head_have or self.adrift else regular_header(self, data, have)
         if some:
             data += some
             self.offset += some
@@ -298,21 +365,27 @@ cdef void frames_feed(Frames *self, const uint8_t *data, size_t size) noexcept n
 
 
 cdef void frames_gap(Frames *self, uint64_t size) noexcept nogil:
-    cdef uint8_t opcode = self.header.first & OPCODE
-    cdef uint64_t inside = min(size, self.left)
     cdef Workspace *space = workspace_get()
     if not size or self.ended:
         return
+    settle(self)
     tell(self, GAP, self.offset)
-    if self.stopped or space == NULL:
-        self.stopped = True
-        self.offset += size
-        return
-    if inside < size or self.head_have:
-        # Behind the gap nothing says where the next header is.
-        stop(self, space)
-        self.offset += size
-        return
+    if self.step == SEARCHING:
+        search_gap(self.search, size)
+    elif space == NULL:
+        self.step = STOPPED
+    elif self.step == IN_STEP:
+        if size > self.left or self.head_have:
+            search(self, space, self.offset + size)
+        else:
+            skip(self, space, size)
+            return
+    self.offset += size
+
+
+# Octets of the open payload are missing.
+cdef void skip(Frames *self, Workspace *space, uint64_t size) noexcept nogil:
+    cdef uint8_t opcode = self.header.first & OPCODE
     if opcode <= BINARY:
         if not self.messages.missing:
             tell(self, TRUNCATED, self.offset)
@@ -325,25 +398,47 @@ cdef void frames_gap(Frames *self, uint64_t size) noexcept nogil:
         end_frame(self, space)
 
 
+cdef void frames_midstream(Frames *self) noexcept nogil:
+    cdef Workspace *space = workspace_get()
+    if space == NULL:
+        self.step = STOPPED
+    else:
+        search(self, space, 0)
+
+
 cdef void frames_end(Frames *self) noexcept nogil:
-    cdef bint unfinished = self.left or self.head_have or self.messages.open
     cdef Workspace *space = workspace_get()
     if self.ended:
         return
-    self.ended = True
-    if unfinished and not (self.messages.open and self.messages.missing):
+    settle(self)
+    if self.step == SEARCHING:
+        self.undecoded += self.search.undecoded + self.search.kept.size
+        search_free(self.search)
+        self.search = NULL
+    elif (self.left or self.head_have or self.messages.open) and not (
+            self.messages.open and self.messages.missing):
         tell(self, TRUNCATED, self.offset)
     if self.messages.open and space != NULL:
         messages_abandon(&self.messages, space)
-    self.stopped = True
+    self.ended = True
+    self.step = STOPPED
     self.left = 0
     self.head_have = 0
 
 
+cdef uint64_t frames_undecoded(const Frames *self) noexcept nogil:
+    if self.search == NULL:
+        return self.undecoded
+    return self.undecoded + self.search.undecoded + self.search.kept.size
+
+
 cdef size_t frames_memory(const Frames *self) noexcept nogil:
-    return messages_memory(&self.messages) + control_memory(&self.control)
+    return (messages_memory(&self.messages) + control_memory(&self.control)
+            + search_memory(self.search))
 
 
 cdef void frames_close(Frames *self) noexcept nogil:
     messages_free(&self.messages)
     control_free(&self.control)
+    search_free(self.search)
+    self.search = NULL

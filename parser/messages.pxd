@@ -108,5 +108,8 @@ cdef inline void messages_end(Messages *self, Workspace *space, bint fin, uint64
 # The open message will not be finished.
 cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil
 
+# Frames were lost, nobody knows which.
+cdef void messages_lost(Messages *self) noexcept nogil
+
 cdef size_t messages_memory(const Messages *self) noexcept nogil
 cdef void messages_free(Messages *self) noexcept nogil

@@ -255,6 +255,12 @@ cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
     close_message(self, space)
 
 
+cdef void messages_lost(Messages *self) noexcept nogil:
+    if self.inflater.parameters.enabled and not self.inflater.parameters.no_context_takeover:
+        self.inflater.broken = True
+        inflater_free(&self.inflater)
+
+
 cdef size_t messages_memory(const Messages *self) noexcept nogil:
     return (buffer_memory(&self.kept) + inflater_memory(&self.inflater)
             + (sizeof(Digest) if self.digest != NULL else 0))

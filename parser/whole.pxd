@@ -33,9 +33,11 @@ cdef inline size_t most_bytes(const Messages *self) noexcept nogil:
 
 
 # Tells the messages at the head of the chunk, whose first octet is at `offset` and begins a
-# frame, while none is open.  How many octets they took.
+# frame, while none is open, and leaves the header of the last in `last`.  How many octets they
+# took.
 cdef inline size_t whole_messages(const Messages *self, Workspace *space, const uint8_t *data,
-                                  size_t size, uint64_t offset, bint after_close) noexcept nogil:
+                                  size_t size, uint64_t offset, bint after_close,
+                                  Header *last) noexcept nogil:
     cdef Direction direction = <Direction>self.direction
     cdef uint8_t mask_bit = MASK if direction == C2S else 0
     cdef size_t most = most_bytes(self)
@@ -57,6 +59,9 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
         if (not head or header.first not in (FIN | TEXT, FIN | BINARY)
                 or data[used + 1] & MASK != mask_bit or header.length > most
                 or header.length > size - used - head):
+            if used:
+                last.first = FIN | event.opcode
+                last.length = event.length
             return used
         payload = data + used + head
         event.offset = offset + used

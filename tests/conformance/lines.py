@@ -53,6 +53,20 @@ def of_oracle(case: Case, direction: int, pieces: list[bytes | int]) -> list[Lin
     return [_line(event, NAMES[direction]) for event in events]
 
 
+def as_far_as_known(
+    found: list[Line], case: Case, direction: int, pieces: list[bytes | int]
+) -> tuple[list[Line], list[Line]]:
+    """What was found, without what was told from behind a hole over a header; what the oracle
+    tells of that."""
+    takeover = case.takeover[direction] if case.packed else None
+    read = oracle.read(("client", "server")[direction], pieces, takeover)
+    told = [_line(event, NAMES[direction]) for event in read.events]
+    if read.lost_at is None:
+        return found, told
+    gaps = [line for line in found[read.lost_at :] if line.get("kind") == "gap"]
+    return found[: read.lost_at] + gaps, told
+
+
 def _line(event: tuple[Any, ...], direction: str) -> Line:
     peer = CLIENT if direction == CLIENT.name else SERVER
     if event[0] == "anomaly":

@@ -100,6 +100,7 @@ class Oracle:
         self.events = []
         self.message = None
         self.closed = self.close_told = False
+        self.lost_at = None  # how many events came before nothing said where frames are
 
     def tell(self, kind, offset):
         self.events.append(("anomaly", kind, offset))
@@ -146,6 +147,7 @@ class Oracle:
             self.tell("gap", self.at)
         if self.message:
             self.tell_truncated(self.at)
+        self.lost_at = len(self.events)
         in_gap = True
         for offset in range(self.at, len(self.tape)):
             if self.tape[offset] is None and not in_gap:
@@ -353,10 +355,25 @@ def decode(sender, pieces, takeover=None):
 
     `takeover`: of permessage-deflate; None: without the extension.
     """
+    return read(sender, pieces, takeover).events
+
+
+def read(sender, pieces, takeover=None):
     tape = []
     for piece in pieces:
         tape += [None] * piece if isinstance(piece, int) else piece
-    return Oracle(sender, tape, takeover).run()
+    oracle = Oracle(sender, tape, takeover)
+    oracle.run()
+    return oracle
+
+
+def as_far_as_known(events, oracle):
+    """Without what was told from behind a gap over a header, where the oracle tells only gaps."""
+    if oracle.lost_at is None:
+        return events
+    return events[: oracle.lost_at] + [
+        event for event in events[oracle.lost_at :] if event[:2] == ("anomaly", "gap")
+    ]
 
 
 def as_tuple(event):

@@ -82,7 +82,9 @@ def told(sender, pieces, takeover):
 @settings(max_examples=600, deadline=None)
 def test_any_stream_in_any_pieces(data, sender, takeover):
     pieces = data.draw(pieces_of(data.draw(streams(sender))))
-    assert told(sender, pieces, takeover) == oracle.decode(sender, pieces, takeover)
+    expected = oracle.read(sender, pieces, takeover)
+    events = told(sender, pieces, takeover)
+    assert oracle.as_far_as_known(events, expected) == expected.events
 
 
 @given(st.binary(max_size=200), st.sampled_from(["client", "server"]))
@@ -108,7 +110,8 @@ def test_compressed_conversations(takeover, texts, data):
     stream = b"".join(wire.frame(1, deflater(text.encode()), key=wire.KEY, rsv=4) for text in texts)
     pieces = data.draw(pieces_of(stream))
     events = told("client", pieces, takeover)
-    assert events == oracle.decode("client", pieces, takeover)
+    expected = oracle.read("client", pieces, takeover)
+    assert oracle.as_far_as_known(events, expected) == expected.events
     if not any(isinstance(piece, int) for piece in pieces):
         assert [event[2].decode() for event in events] == texts
 
