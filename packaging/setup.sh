@@ -2,6 +2,7 @@
 # Makes this checkout ready to run on Debian 12: packages, .venv, the built package, mounts.
 #
 #   packaging/setup.sh demo|test
+#   packaging/setup.sh packages     only names the apt packages, one a line
 #
 # It does only what is missing, so that a second run takes a second or two.  It says what it does
 # and how long that took; where it cannot go on, one line says why and what to do.  Nothing outside
@@ -181,10 +182,14 @@ mount_file_systems() {
 }
 
 # Clients that Debian builds with other TLS libraries, and what the servers below are linked with.
-[ "$profile" != test ] || apt_packages+=(gnutls-bin libnss3-tools libpcre2-8-0 libxxhash0)
+[ "$profile" = demo ] || apt_packages+=(gnutls-bin libnss3-tools libpcre2-8-0 libxxhash0)
 
+[ "$profile" != packages ] || {
+    printf '%s\n' "${apt_packages[@]}"
+    exit 0
+}
 [ "$profile" = demo ] || [ "$profile" = test ] || {
-    echo "usage: packaging/setup.sh demo|test" >&2
+    echo "usage: packaging/setup.sh demo|test|packages" >&2
     exit 2
 }
 [ "$(id -u)" -eq 0 ] || fail "eBPF and apt need root; run it as root, for one with sudo"

@@ -18,6 +18,7 @@ from typing import Any
 import others
 import pytest
 from others import Other
+from patience import patient
 from watching import family
 from websockets.sync.client import ClientConnection, connect
 
@@ -29,7 +30,7 @@ pytestmark = [
 ]
 
 INJECTION = "x' UNION SELECT card, pin FROM customers --"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = patient(30)
 BPF_PROG_GET_FD_BY_ID = 13  # linux/bpf.h
 
 _numbers = count(1)
@@ -70,7 +71,7 @@ class Fleet:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "sockwarden.cli", "alerts", "list", "--json",
              "--collector", self.stage.query_address],
-            capture_output=True, check=False, text=True, timeout=20,
+            capture_output=True, check=False, text=True, timeout=patient(20),
         )  # fmt: skip
         every = (
             [json.loads(line) for line in done.stdout.splitlines()] if not done.returncode else []
@@ -79,7 +80,7 @@ class Fleet:
 
     def sees_attacks(self) -> bool:
         path = self.attack()
-        return until(lambda: bool(self.alerts(path)), seconds=2)
+        return until(lambda: bool(self.alerts(path)), seconds=patient(2))
 
 
 def until(condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> bool:

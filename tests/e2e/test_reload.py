@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="an agent needs root"),
 ]
 
-DEADLINE_S = 60.0
+DEADLINE_S = patient(60)
 RULE = """\
 title: Word of the house
 id: 6f2b1c0e-1a9d-4a7f-8f0e-2b1f6e0c9d21

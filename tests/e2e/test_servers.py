@@ -21,6 +21,7 @@ from typing import Any, Self
 import others
 import pytest
 from others import SERVERS, Other
+from patience import patient
 from watching import START_SECONDS, Told, Watch, family, message
 from websockets.asyncio.client import connect as connect_soon
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -37,8 +38,8 @@ RULE = "sqli-union-select"
 PYTHON = os.path.realpath(sys.executable)
 BENIGN = "good morning, is the union committee there?"
 BINARY = bytes(range(256)) * 300
-REPLY_SECONDS = 20
-FOUND_WITHIN_SECONDS = 0.5  # of a server's first listen, its TLS library is watched
+REPLY_SECONDS = patient(20)
+FOUND_WITHIN_SECONDS = patient(0.5)  # of a server's first listen, its TLS library is watched
 
 _numbers = count(1)
 
@@ -77,7 +78,7 @@ class Client:
         """And waits for the pong."""
 
         async def answered() -> None:
-            await asyncio.wait_for(await self._connection.ping(), 5)
+            await asyncio.wait_for(await self._connection.ping(), patient(5))
 
         self._loop.run(answered())
 
@@ -106,6 +107,7 @@ def opened(
         ssl=anyone() if tls else None,
         compression="deflate" if deflate else None,
         proxy=None,
+        open_timeout=patient(10),
     )
 
 
@@ -374,7 +376,7 @@ def test_a_client_and_a_server_of_one_host_are_judged_once(judged: Judged, certi
     with others.python("asynchronous.py", "127.0.0.1", 0, *certificate) as server:
         target = path("both-ends")
         address = f"wss://127.0.0.1:{server.port}{target}"
-        subprocess.run([sys.executable, "-c", client, address, INJECTION], check=True, timeout=20)
+        subprocess.run([sys.executable, "-c", client, address, INJECTION], check=True, timeout=patient(20))
         [told] = judged(target)
         expect(
             told, client=told.connection["client"], server=f"127.0.0.1:{server.port}",
@@ -506,7 +508,7 @@ async def _attack_at_once(port: int, targets: list[str], *, tls: bool) -> list[s
     async def attack(target: str) -> str:
         async with connect_soon(
             f"{'wss' if tls else 'ws'}://127.0.0.1:{port}{target}",
-            ssl=context, proxy=None, open_timeout=30,
+            ssl=context, proxy=None, open_timeout=patient(30),
         ) as connection:  # fmt: skip
             await everyone.wait()
             await connection.send(INJECTION)

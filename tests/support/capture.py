@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 from sockwarden.agent.probe import elf, maps, tls
 from sockwarden.agent.probe.attach import Link, attach_tracepoint, attach_uprobe
@@ -33,7 +34,7 @@ OPEN, DATA, CLOSE, EXIT = 1, 2, 3, 4
 READ, WRITE = 0, 1
 SOCKET, OPENSSL = 0, 1
 SERVER, CLIENT = 1, 2
-DEADLINE_SECONDS = 15
+DEADLINE_SECONDS = patient(15)
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 
 REQUEST = (

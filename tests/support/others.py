@@ -13,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from patience import patient
+
 REPOSITORY = Path(__file__).parents[2]
 SERVERS = REPOSITORY / "tests" / "e2e" / "servers"
-START_SECONDS = 20
-STOP_SECONDS = 10
+START_SECONDS = patient(20)
+STOP_SECONDS = patient(10)
 
 
 class Other:

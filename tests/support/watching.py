@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-DEADLINE_SECONDS = 20
-START_SECONDS = 60
+from patience import patient
+
+DEADLINE_SECONDS = patient(20)
+START_SECONDS = patient(60)
 
 Report = dict[str, Any]
 

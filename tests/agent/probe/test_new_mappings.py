@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 from sockwarden.agent.probe.new_mappings import NewMapping, NewMappings
 from sockwarden.agent.probe.procfs import ProcessDirectory
@@ -16,7 +17,7 @@ pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="perf events of all processes need root"),
 ]
-DEADLINE_SECONDS = 5
+DEADLINE_SECONDS = patient(5)
 
 
 def map_executable(path: Path) -> int:

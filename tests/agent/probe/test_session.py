@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import patient
 
 from sockwarden.agent.config import Capture
 from sockwarden.agent.probe import attach, maps, programs, session, tls, uretprobes
@@ -53,7 +54,7 @@ def probe() -> Iterator[Session]:
 
 
 def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from patience import patient
 
 pytestmark = [
     pytest.mark.kernel,
@@ -34,7 +35,7 @@ def without(places: list[str], *command: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patient(60),
         env={**os.environ, "PLACES": " ".join(places)},
     )
 
@@ -105,7 +106,7 @@ def test_without_the_right_to_load() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=patient(60),
     )
     assert done.returncode == 2
     assert "Operation not permitted (is CAP_BPF or CAP_SYS_ADMIN missing" in done.stderr

@@ -25,7 +25,7 @@ from sockwarden.cli.demo.scenes import ATTACKS, END, ORDINARY, READY, Scene
 from sockwarden.cli.demo.show import Show
 from sockwarden.cli.demo.stage import Server, Stage, find_node
 
-DAEMONS_START_SECONDS = 120  # longer than the probe may take to compile: it tells what failed
+DAEMONS_START_SECONDS = 300  # longer than the probe may take to compile: it tells what failed
 WATCHED_WITHIN_SECONDS = 30
 TRY_SECONDS = 1.0
 ALERT_WITHIN_SECONDS = 20
