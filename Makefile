@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection clean
+.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection vm-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -32,6 +32,8 @@ bench-pipeline: ## set up, then measure the way from a ring's records to verdict
 
 bench-detection: ## set up, then measure what the shipped rules find in the texts in ../shared/corpora (or CORPORA=FOLDER)
 	@packaging/setup.sh test && python tests/bench/detection.py $(ARGS)
+vm-test: ## the probe on stock kernels 6.1 and 6.12 in QEMU: minutes with KVM, an hour without
+	@packaging/setup.sh vm && python tests/e2e/vm/run.py $(ARGS)
 
 clean: ## remove what was built, .venv included
 	@rm -rf .venv build

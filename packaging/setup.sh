@@ -1,8 +1,8 @@
 #!/bin/bash
 # Makes this checkout ready to run on Debian 12: packages, .venv, the built package, mounts.
 #
-#   packaging/setup.sh demo|test
-#   packaging/setup.sh packages     only names the apt packages, one a line
+#   packaging/setup.sh demo|test|vm     vm: as test, and what boots test machines
+#   packaging/setup.sh packages         only names the apt packages, one a line
 #
 # It does only what is missing, so that a second run takes a second or two.  It says what it does
 # and how long that took; where it cannot go on, one line says why and what to do.  Nothing outside
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly profile=${1:-}
+profile=${1:-}
 readonly log=build/setup.log
 readonly ws_version=8.18.3 # Node.js WebSocket library, for the demo's server on a static OpenSSL
 readonly lock_wait_seconds=180
@@ -24,6 +24,7 @@ apt_packages=(
     libvectorscan-dev libpcap-dev libisal-dev libssl-dev
     ca-certificates
 )
+vm_packages=(qemu-system-x86 mmdebstrap e2fsprogs cpio)
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 
@@ -188,8 +189,12 @@ mount_file_systems() {
     printf '%s\n' "${apt_packages[@]}"
     exit 0
 }
+if [ "$profile" = vm ]; then
+    apt_packages+=("${vm_packages[@]}")
+    profile=test
+fi
 [ "$profile" = demo ] || [ "$profile" = test ] || {
-    echo "usage: packaging/setup.sh demo|test|packages" >&2
+    echo "usage: packaging/setup.sh demo|test|vm|packages" >&2
     exit 2
 }
 [ "$(id -u)" -eq 0 ] || fail "eBPF and apt need root; run it as root, for one with sudo"

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,7 +31,8 @@ def main() -> int:
     return 0
 
 
-def _build(settings: dict[str, int]) -> tuple[programs.Handover, list[int]]:
+def compiled(settings: dict[str, int]) -> Any:
+    """All of agent/bpf as BCC's `BPF`, of which nothing is loaded yet but its maps."""
     offsets = read_offsets(source.FIELDS, optional=source.REFERENCES)
     with tempfile.TemporaryDirectory(prefix="sockwarden-") as folder:
         source.lay_headers(Path(folder))
@@ -42,17 +44,19 @@ def _build(settings: dict[str, int]) -> tuple[programs.Handover, list[int]]:
                 f"BCC cannot be used ({error}): apt-get install python3-bpfcc"
             ) from error
         # What is wrong here BCC says on the standard error, where `programs.load` looks for it.
-        module = BPF(text=source.text(), cflags=source.flags(offsets, settings))
-        try:
-            kinds = (
-                (BPF.TRACEPOINT, programs.TRACEPOINT_PROGRAMS),
-                (BPF.KPROBE, programs.UPROBE_PROGRAMS),
-            )
-            loaded = {
-                name: module.load_func(name, kind).fd for kind, names in kinds for name in names
-            }
-        except Exception as error:  # BCC raises plain Exception
-            raise programs.ProbeError(f"this kernel refused the probe: {error}") from error
+        return BPF(text=source.text(), cflags=source.flags(offsets, settings))
+
+
+def _build(settings: dict[str, int]) -> tuple[programs.Handover, list[int]]:
+    module = compiled(settings)
+    kinds = (
+        (module.TRACEPOINT, programs.TRACEPOINT_PROGRAMS),
+        (module.KPROBE, programs.UPROBE_PROGRAMS),
+    )
+    try:
+        loaded = {name: module.load_func(name, kind).fd for kind, names in kinds for name in names}
+    except Exception as error:  # BCC raises plain Exception
+        raise programs.ProbeError(f"this kernel refused the probe: {error}") from error
     for family in ("syscall", "tls"):
         jumps = module[f"{family}_jumps"]
         for index, jump in enumerate(programs.JUMPS):

@@ -376,7 +376,9 @@ def test_a_client_and_a_server_of_one_host_are_judged_once(judged: Judged, certi
     with others.python("asynchronous.py", "127.0.0.1", 0, *certificate) as server:
         target = path("both-ends")
         address = f"wss://127.0.0.1:{server.port}{target}"
-        subprocess.run([sys.executable, "-c", client, address, INJECTION], check=True, timeout=patient(20))
+        subprocess.run(
+            [sys.executable, "-c", client, address, INJECTION], check=True, timeout=patient(20)
+        )
         [told] = judged(target)
         expect(
             told, client=told.connection["client"], server=f"127.0.0.1:{server.port}",

@@ -4,13 +4,13 @@
 #
 #   tests/e2e/vm/root.sh        -> build/vm/root.img, build/vm/boot/{vmlinuz,initrd.img}-RELEASE
 #
-# Nothing is done while the lists of packages are the same.  The project is not in it: boot.sh brings
+# Nothing is done while the packages are the same.  The project is not in it: boot.sh brings
 # it along on a disk of its own.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 readonly out=build/vm suite=bookworm spare_mib=600
-readonly recipe=$(cat "$0" packaging/setup.sh | sha256sum)
+readonly recipe=$(cat "$0" <(packaging/setup.sh packages) | sha256sum)
 
 system=(systemd systemd-sysv dbus udev kmod iproute2 procps openssl linux-image-cloud-amd64)
 # Servers to watch that are not Python.
@@ -19,12 +19,15 @@ masked=(getty@tty1 serial-getty@ttyS0 nginx systemd-firstboot e2scrub_reap e2scr
     fstrim.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer)
 
 [ "$(cat "$out/recipe" 2>/dev/null)" != "$recipe" ] || exit 0
+echo "building $out/root.img: a minute or two; what it says is in $out/log"
 rm -rf "$out" && mkdir -p "$out"
+exec 3>&2 >"$out/log" 2>&1
+trap '[ $? -eq 0 ] || { tail -n 15 "$out/log"; echo "root.sh failed: see $out/log"; } >&3' EXIT
 
 # The archive that this machine's apt uses.
 archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security |
     head -n 1)
-[ -n "$archive" ] || { echo "apt knows no archive yet: run apt-get update" >&2; exit 1; }
+[ -n "$archive" ] || { echo "apt knows no archive yet: run apt-get update"; exit 1; }
 
 # The initrd holds what leads to the disk and nothing else: it is unpacked by an emulated processor.
 cat >"$out/initramfs" <<'END'

@@ -17,4 +17,4 @@ trap 'rm -rf "$staged"' EXIT
 } | cpio -0pdm --quiet "$staged"
 size_mib=$(($(du -sm "$staged" | cut -f 1) + spare_mib))
 rm -f "$out/tree.img"
-mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$staged" "$out/tree.img" "${size_mib}M"
+mke2fs -q -F -t ext4 -O ^has_journal -m 0 -d "$staged" "$out/tree.img" "${size_mib}M" >/dev/null
