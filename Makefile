@@ -32,6 +32,7 @@ bench-pipeline: ## set up, then measure the way from a ring's records to verdict
 
 bench-detection: ## set up, then measure what the shipped rules find in the texts in ../shared/corpora (or CORPORA=FOLDER)
 	@packaging/setup.sh test && python tests/bench/detection.py $(ARGS)
+
 vm-test: ## the probe on stock kernels 6.1 and 6.12 in QEMU: minutes with KVM, an hour without
 	@packaging/setup.sh vm && python tests/e2e/vm/run.py $(ARGS)
 

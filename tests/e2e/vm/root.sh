@@ -12,10 +12,8 @@ cd "$(dirname "$0")/../../.."
 readonly out=build/vm suite=bookworm spare_mib=600
 readonly recipe=$(cat "$0" <(packaging/setup.sh packages) | sha256sum)
 
-system=(systemd systemd-sysv dbus udev kmod iproute2 procps openssl linux-image-cloud-amd64)
-# Servers to watch that are not Python.
-servers=(nginx-light nodejs)
-masked=(getty@tty1 serial-getty@ttyS0 nginx systemd-firstboot e2scrub_reap e2scrub_all.timer
+system=(systemd systemd-sysv dbus udev kmod iproute2 procps openssl nodejs linux-image-cloud-amd64)
+masked=(getty@tty1 serial-getty@ttyS0 systemd-firstboot e2scrub_reap e2scrub_all.timer
     fstrim.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer)
 
 [ "$(cat "$out/recipe" 2>/dev/null)" != "$recipe" ] || exit 0
@@ -54,7 +52,7 @@ WantedBy=default.target
 END
 
 mapfile -t needed < <(packaging/setup.sh packages)
-packages=("${system[@]}" "${servers[@]}" "${needed[@]}")
+packages=("${system[@]}" "${needed[@]}")
 in_root='chroot "$1"'
 mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
     --aptopt='APT::Install-Recommends "false"' \

@@ -13,7 +13,7 @@ trap 'rm -rf "$staged"' EXIT
 # File times are kept: Python compares them with those in its compiled files.
 {
     git ls-files -z --cached --others --exclude-standard
-    find .venv build/node build/nginx -print0 2>/dev/null || true
+    find .venv build/node build/nginx build/lighttpd -print0 2>/dev/null || true
 } | cpio -0pdm --quiet "$staged"
 size_mib=$(($(du -sm "$staged" | cut -f 1) + spare_mib))
 rm -f "$out/tree.img"
