@@ -137,9 +137,9 @@ def test_many_messages() -> None:
 @pytest.mark.parametrize(
     ("content", "place", "reason"),
     [
-        (b"{", "$", "input data was truncated"),
+        (b"{", "byte 1", "input data was truncated"),
         (b'{"log": 1', "$.log", "expected `object`, got `int`"),
-        (b'{"log": tru}', "$", "JSON is malformed: invalid character (byte 12)"),
+        (b'{"log": tru}', "byte 12", "JSON is malformed: invalid character"),
         (b"{}", "$", "object missing required field `log`"),
         (b'{"log": {"entries": 3}}', "$.log.entries", "expected `array`, got `int`"),
         (b'{"log": {"entries": [{}]}}', "$.log.entries[0]", "missing required field `request`"),
@@ -157,8 +157,8 @@ def test_many_messages() -> None:
         (har(entry(startedDateTime="now")), "$.log.entries[0].startedDateTime", "RFC 3339"),
         (har(entry(request={"url": "wss://[x"})), "$.log.entries[0].request.url", "IPv6"),
         (har(entry(request={"url": "wss://x:99999"})), "$.log.entries[0].request.url", "port"),
-        (b"{" + b"\xff", "$", "JSON"),
-        (b'{"a":' + b"[" * 100_000, "$", ""),
+        (b"{" + b"\xff", "byte 1", "JSON"),
+        (b'{"a":' + b"[" * 100_000, "byte 100005", ""),
     ],
 )
 def test_malformed_files(content: bytes, place: str, reason: str) -> None:
@@ -175,7 +175,43 @@ def test_what_came_before_a_malformed_entry_is_judged() -> None:
     assert result.error is not None
 
 
-def test_a_file_cut_anywhere_is_one_error() -> None:
-    content = har(entry())
+def test_what_came_before_a_malformed_message_is_judged() -> None:
+    messages = [{"type": "send", "opcode": 1, "data": "x"}, {"type": "send", "opcode": "1"}]
+    result = analyze(har(entry(_webSocketMessages=messages)))
+    assert result.only.messages == [(WRITE, 1, b"x")]
+    assert result.only.end is not None
+    assert str(result.error).startswith("$.log.entries[0]._webSocketMessages[1].opcode: ")
+
+
+def test_fields_that_tools_leave_out_or_null() -> None:
+    made = entry(startedDateTime=None, serverIPAddress=None)
+    made["response"] = {"status": None, "statusText": None}
+    made["_webSocketMessages"] = [{"type": "send", "opcode": 2, "data": None, "time": None}]
+    result = analyze(har(made))
+    assert result.error is None
+    assert result.only.messages == [(WRITE, 2, b"")]
+
+
+@pytest.mark.parametrize("end", ["cut", "broken"])
+def test_a_file_that_ends_anywhere_is_one_error_behind_its_whole_messages(end: str) -> None:
+    # What gives JSON its structure stands in strings too.
+    texts = ['{"a": [1, "\\', 'b"]}, {', "", "}]}]}"]
+    messages = [{"type": "send", "opcode": 1, "time": 1, "data": text} for text in texts]
+    content = har(entry(), entry(_webSocketMessages=messages))
+    bounds = [content.index(json.dumps(message).encode()) for message in messages[1:]]
+    first = content.index(b'"send", "opcode": 1, "time"')
     for size in range(len(content)):
-        assert analyze(content[:size]).error is not None
+        result = analyze(content[:size] + (b"\x01" if end == "broken" else b""))
+        assert result.error is not None
+        assert "\n" not in str(result.error)
+        told = [message for seen in result.connections for message in seen.messages]
+        if size <= first:
+            assert len(told) <= 3
+            continue
+        assert result.error.place.startswith("byte ")
+        whole = sum(size >= bound for bound in bounds)
+        assert [payload.decode() for _, _, payload in told[3:]] in (
+            texts[:whole], texts[: whole + 1]
+        )  # fmt: skip
+        for seen in result.connections:
+            assert seen.streams[WRITE] in (b"", result.connections[0].streams[WRITE])
