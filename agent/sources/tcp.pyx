@@ -510,8 +510,9 @@ cdef bint begins_with(const Connection *c, const Half *half, uint32_t syn) noexc
     """Whether a SYN is this connection's own, seen before or captured late."""
     if half.syn:
         return syn == half.start
+    # A keep-alive has the number before.
     return (c.packets < PATIENCE_PACKETS
-            and 0 <= <int64_t>half.next - unwrap(half, half.next, syn + 1) <= BELIEVED_BYTES)
+            and -1 <= <int64_t>half.next - unwrap(half, half.next, syn + 1) <= BELIEVED_BYTES)
 
 
 cdef inline void finish_half(Half *half, uint64_t end) noexcept nogil:

@@ -49,7 +49,7 @@ class Way:
         self.rng = random.Random(self.seed)
 
     def file(self, cases: Iterable[Case]) -> bytes:
-        talks = [self._play(at, case) for at, case in enumerate(cases)]
+        talks = [self.play(at, case) for at, case in enumerate(cases)]
         packets = [packet for talk in talks for packet in talk]
         if self.interleave:
             packets.sort(key=lambda packet: packet.time_ns)
@@ -66,7 +66,7 @@ class Way:
         host, port = self.hosts[0], FIRST_PORT + at
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def _play(self, at: int, case: Case) -> list[Packet]:
+    def play(self, at: int, case: Case) -> list[Packet]:
         start = 1_700_000_000_000_000_000 + (at if self.interleave else at * 10**9)
         talk = Conversation(
             (self.hosts[0], FIRST_PORT + at),
