@@ -132,10 +132,12 @@ def _is_whole(raw: bytes) -> bool:
 def _head(
     raw: bytes, single: frozenset[str], head_bytes: int, faults: set[str]
 ) -> tuple[str, Fields]:
-    line, pairs, wrong = head.split(raw)
-    faults |= wrong
-    if not _is_whole(raw):
+    whole = _is_whole(raw)
+    if not whole:
         faults.add("head_too_long" if len(raw) >= head_bytes else "incomplete_head")
+    # Of a line that is cut nothing is known, unless it is the first.
+    line, pairs, wrong = head.split(raw if whole else raw[: raw.rfind(b"\n") + 1] or raw)
+    faults |= wrong
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
     if len(fields) > MOST_HEADERS:
         faults.add("too_many_headers")
@@ -165,7 +167,7 @@ def _has_token(fields: Fields, name: str, token: str) -> bool:
 
 def _request(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object]:
     line, fields = _head(raw, SINGLE_IN_REQUEST, head_bytes, faults) if raw else ("", [])
-    method, target = _request_line(line, faults) if raw else (None, None)
+    method, target = _request_line(line, faults if b"\n" in raw else set())
     path, query = _path_and_query(target)
     key = _first(fields, "sec-websocket-key")
     version = _first(fields, "sec-websocket-version")

@@ -91,6 +91,20 @@ def fragments():
         ),
         extensions=NAME,
     )
+    # RSV2 and RSV3 are nobody's
+    for rsv in (2, 5, 6, 7):
+        yield from from_both(
+            f"bits {rsv} with the extension",
+            lambda p, rsv=rsv: (
+                [p.frame(BINARY, packed if rsv & 4 else b"raw", rsv=rsv), p.frame(PING)],
+                [
+                    p.anomaly("rsv_bits", 0),
+                    p.message(BINARY, WORDS * 4 if rsv & 4 else b"raw", packed=bool(rsv & 4)),
+                    p.control(PING),
+                ],
+            ),
+            extensions=NAME,
+        )
     for opcode, payload, code in ((PING, b"", None), (CLOSE, b"\x03\xe8", 1000)):
         yield from from_both(
             f"RSV1 on control {opcode}",

@@ -209,6 +209,49 @@ def test_parameters_of_permessage_deflate(offer, answer, good):
 
 
 @pytest.mark.parametrize(
+    ("offer", "good"),
+    [
+        ("permessage-deflate", True),
+        ('permessage-deflate; client_max_window_bits; server_max_window_bits="10"', True),
+        ("permessage-deflate; client_max_window_bits=8; client_no_context_takeover", True),
+        ("permessage-deflate; server_no_context_takeover, permessage-deflate", True),
+        ("x-other; server_max_window_bits=99; y, permessage-deflate", True),
+        ("permessage-deflate; server_max_window_bits", False),
+        ("permessage-deflate; server_max_window_bits=7", False),
+        ("permessage-deflate; client_max_window_bits=16", False),
+        ("permessage-deflate; client_max_window_bits=010", False),
+        ("permessage-deflate; client_max_window_bits=", False),
+        ("permessage-deflate; client_no_context_takeover=true", False),
+        ("permessage-deflate; surprise", False),
+        ("permessage-deflate; client_max_window_bits; client_max_window_bits=9", False),
+        ("permessage-deflate, permessage-deflate; surprise=1", False),
+        ("permessage-deflate;", True),
+    ],
+)
+def test_offers_of_permessage_deflate(offer, good):
+    seen = handshake({"Sec-WebSocket-Extensions": offer})
+    assert seen.faults == (frozenset() if good else {"bad_extension_offer"})
+
+
+def test_fields_that_a_response_may_repeat():
+    versions = {"Sec-WebSocket-Version": "13", "sec-websocket-version": "8, 7"}
+    answer = {"Sec-WebSocket-Accept": None}
+    seen = handshake(response=versions | answer, status="426 Upgrade Required")  # section 4.4
+    assert seen.faults == frozenset()
+    subprotocols = {"Sec-WebSocket-Protocol": "a", "sec-websocket-protocol": "b"}
+    seen = handshake({"Sec-WebSocket-Protocol": "a, b"}, subprotocols)
+    assert seen.faults == {"duplicate_header", "unoffered_subprotocol"}
+    seen = handshake({"Sec-WebSocket-Protocol": "a", "sec-websocket-protocol": "b"})
+    assert (seen.subprotocols, seen.faults) == (("a", "b"), frozenset())
+
+
+def test_octets_beyond_ascii_are_kept():
+    seen = handshake({"User-Agent": "caf\u00e9"}, line="GET /\u00ff HTTP/1.1")
+    assert (seen.user_agent, seen.target) == ("caf\u00e9", "/\u00ff")
+    assert seen.faults == frozenset()
+
+
+@pytest.mark.parametrize(
     ("origin", "host", "cross", "origin_host"),
     [
         ("https://example.org", "example.org", False, "example.org"),
@@ -272,6 +315,16 @@ def test_heads_that_are_cut():
     whole = head("GET / HTTP/1.1", REQUEST)
     assert Handshake(whole[:100], b"", 100).faults >= {"head_too_long"}
     assert Handshake(whole[:100], b"", 101).faults >= {"incomplete_head"}
+
+
+def test_a_head_that_was_not_seen_lacks_nothing():
+    answer = head("HTTP/1.1 101 Switching Protocols", RESPONSE)
+    for request_ in (b"", *(head("GET / HTTP/1.1", REQUEST)[:size] for size in (3, 9, 60, 70))):
+        seen = Handshake(request_, answer)
+        assert (seen.status, seen.accept_ok) == (101, None)
+        assert seen.faults <= {"incomplete_head"}
+    seen = Handshake(head("GET / HTTP/1.1", REQUEST), answer[:60])
+    assert (seen.status, seen.accept_ok, seen.faults) == (101, None, {"incomplete_head"})
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400))

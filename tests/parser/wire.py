@@ -37,8 +37,12 @@ class Deflater:
         return packed.removesuffix(TAIL)
 
 
+def octets(stream):
+    return [stream[at : at + 1] for at in range(len(stream))]
+
+
 def cuts(stream):
     """Every way to cut a stream in two, and octet by octet."""
     for at in range(len(stream) + 1):
         yield [stream[:at], stream[at:]]
-    yield [stream[at : at + 1] for at in range(len(stream))]
+    yield octets(stream)

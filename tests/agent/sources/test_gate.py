@@ -124,6 +124,15 @@ def test_requests_that_lenient_servers_take(head: bytes) -> None:
     assert streams(exchange(head, RESPONSE)) == [(head, RESPONSE)]
 
 
+@pytest.mark.parametrize("cut", [10, len(REQUEST)])
+def test_a_101_whose_request_was_not_captured(cut: int) -> None:
+    made = Conversation(segment=cut).open().send(0, REQUEST)
+    made.segment = 1448
+    made.send(1, RESPONSE).send(0, FRAMES).send(1, FRAMES).close()
+    result = analyze(capture(made.without(3)))
+    assert streams(result) == [(FRAMES, RESPONSE + FRAMES)]
+
+
 @pytest.mark.parametrize(
     "turns",
     [
