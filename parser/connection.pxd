@@ -25,15 +25,20 @@ cdef enum Phase:
     PHASE_OVER      # no WebSocket: nothing is parsed
 
 
-cdef struct Side:
-    Stream stream
+# What a direction needs until the handshake is told
+cdef struct Opening:
     HeadState scan
-    uint8_t phase           # Phase
-    uint8_t ended
     Body body
     Buffer head             # the first Limits.head_bytes of it
     Buffer early            # what came in PHASE_WAIT, as many at most
     uint64_t early_missing  # behind `early`: lost, or beyond its bound
+
+
+cdef struct Side:
+    Stream stream
+    uint8_t phase           # Phase
+    uint8_t ended
+    Opening *opening        # NULL in PHASE_FRAMES and PHASE_OVER
     Frames frames
 
 

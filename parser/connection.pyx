@@ -39,10 +39,29 @@ cdef enum:
 
 cdef Connection *connection_new(const Limits *limits, const Handler *handler) noexcept nogil:
     cdef Connection *self = <Connection *>calloc(1, sizeof(Connection))
-    if self != NULL:
-        self.limits = limits[0]
-        self.handler = handler[0]
+    cdef Opening *openings = <Opening *>calloc(2, sizeof(Opening))
+    if self == NULL or openings == NULL:
+        free(self)
+        free(openings)
+        return NULL
+    self.limits = limits[0]
+    self.handler = handler[0]
+    self.side[0].opening = openings
+    self.side[1].opening = openings + 1
     return self
+
+
+# The handshake is over.
+cdef void release_openings(Connection *self) noexcept nogil:
+    cdef Opening *openings = self.side[0].opening
+    cdef int direction
+    if openings == NULL:
+        return
+    for direction in range(2):
+        buffer_release(&openings[direction].head)
+        buffer_release(&openings[direction].early)
+        self.side[direction].opening = NULL
+    free(openings)
 
 
 # Keeps what fits into the bound, and tells how much that was.
@@ -59,7 +78,7 @@ cdef size_t keep(Buffer *buffer, const uint8_t *data, size_t size, size_t bound)
 
 cdef bint is_whole(const Connection *self, Direction direction) noexcept nogil:
     cdef const Side *side = &self.side[<int>direction]
-    return side.scan == HEAD_WHOLE and side.head.size < self.limits.head_bytes
+    return side.opening.scan == HEAD_WHOLE and side.opening.head.size < self.limits.head_bytes
 
 
 # The first octet of a client's frame; a method has none of them.
@@ -77,7 +96,8 @@ cdef void read_extensions(HandshakeEvent *event, Text response) noexcept nogil:
 
 
 cdef bint may_offer_deflate(const Connection *self) noexcept nogil:
-    cdef Text rest = Text(self.side[<int>C2S].head.data, self.side[<int>C2S].head.size)
+    cdef const Buffer *request = &self.side[<int>C2S].opening.head
+    cdef Text rest = Text(request.data, request.size)
     cdef Text line, name, value
     cdef unsigned int faults = 0
     if not is_whole(self, C2S):
@@ -97,9 +117,8 @@ cdef void open_frames(Connection *self, Direction direction,
     frames_open(&side.frames, direction, &event.deflate[<int>direction], &self.limits,
                 &self.handler)
     side.frames.undecoded = dropped
-    frames_feed(&side.frames, side.early.data, side.early.size)
-    frames_gap(&side.frames, side.early_missing)
-    buffer_release(&side.early)
+    frames_feed(&side.frames, side.opening.early.data, side.opening.early.size)
+    frames_gap(&side.frames, side.opening.early_missing)
     if side.ended:
         frames_end(&side.frames)
 
@@ -119,17 +138,18 @@ cdef bint go_on(Connection *self, uint16_t status) noexcept nogil:
     cdef Buffer early[2]
     cdef int direction
     if (not status or not is_whole(self, C2S) or not is_whole(self, S2C)
-            or client.phase != PHASE_WAIT or client.early_missing or server.early_missing
+            or client.phase != PHASE_WAIT
+            or client.opening.early_missing or server.opening.early_missing
             or client.ended or server.ended
-            or not is_framed(Text(server.head.data, server.head.size), status)):
+            or not is_framed(Text(server.opening.head.data, server.opening.head.size), status)):
         return False
     self.told = False
     self.refused = True
     skip_message(server, status not in (NO_CONTENT, NOT_MODIFIED))
     skip_message(client, True)
     for direction in range(2):
-        early[direction] = self.side[direction].early
-        memset(&self.side[direction].early, 0, sizeof(Buffer))
+        early[direction] = self.side[direction].opening.early
+        memset(&self.side[direction].opening.early, 0, sizeof(Buffer))
     for direction in range(2):
         feed(self, <Direction>direction, early[direction].data, early[direction].size)
         buffer_release(&early[direction])
@@ -140,29 +160,32 @@ cdef bint go_on(Connection *self, uint16_t status) noexcept nogil:
 cdef void settle(Connection *self, bint at_once) noexcept nogil:
     cdef Side *client = &self.side[<int>C2S]
     cdef Side *server = &self.side[<int>S2C]
-    cdef Text response = Text(server.head.data, server.head.size)
+    cdef const Buffer *early
+    cdef Text response
     cdef HandshakeEvent event
     cdef int direction
     if self.told or server.phase != PHASE_WAIT and not server.ended:
         return
+    response = Text(server.opening.head.data, server.opening.head.size)
     event.status = head_status(response)
     event.upgraded = event.status == SWITCHING_PROTOCOLS
-    if not event.status and server.early_missing and client.phase == PHASE_WAIT:
-        if not client.early.size and not client.ended:
+    if not event.status and server.opening.early_missing and client.phase == PHASE_WAIT:
+        early = &client.opening.early
+        if not early.size and not client.ended:
             return
-        event.upgraded = client.early.size > 0 and begins_frame(client.early.data[0])
+        event.upgraded = early.size > 0 and begins_frame(early.data[0])
     if event.upgraded and client.phase != PHASE_WAIT:
         if not client.ended and not at_once:
             return
-        client.early_missing = 1  # of a size that is not known
+        client.opening.early_missing = 1  # of a size that is not known
     if not event.upgraded and client.phase != PHASE_WAIT and (
-            self.refused or not (client.head.size or client.ended or at_once)):
+            self.refused or not (client.opening.head.size or client.ended or at_once)):
         return  # nobody asked again, or the request is still to come
     self.told = True
-    event.request = client.head.data
-    event.request_size = client.head.size
-    event.response = server.head.data if server.head.size else NULL
-    event.response_size = server.head.size
+    event.request = client.opening.head.data
+    event.request_size = client.opening.head.size
+    event.response = server.opening.head.data if server.opening.head.size else NULL
+    event.response_size = server.opening.head.size
     for direction in range(2):
         event.deflate[direction].enabled = False
         event.deflate[direction].no_context_takeover = False
@@ -178,20 +201,18 @@ cdef void settle(Connection *self, bint at_once) noexcept nogil:
         open_frames(self, S2C, &event)
     elif go_on(self, event.status):
         return
-    for direction in range(2):
-        if not event.upgraded:
-            self.side[direction].phase = PHASE_OVER
-        buffer_release(&self.side[direction].head)
-        buffer_release(&self.side[direction].early)
+    if not event.upgraded:
+        self.side[0].phase = self.side[1].phase = PHASE_OVER
+    release_openings(self)
 
 
 cdef void skip_message(Side *side, bint has_body) noexcept nogil:
-    side.body.state = BODY_DONE
+    side.opening.body.state = BODY_DONE
     if has_body:
-        body_begin(&side.body, Text(side.head.data, side.head.size))
-    side.phase = PHASE_HEAD if side.body.state == BODY_DONE else PHASE_BODY
-    side.scan = HEAD_START
-    side.head.size = 0
+        body_begin(&side.opening.body, Text(side.opening.head.data, side.opening.head.size))
+    side.phase = PHASE_HEAD if side.opening.body.state == BODY_DONE else PHASE_BODY
+    side.opening.scan = HEAD_START
+    side.opening.head.size = 0
 
 
 cdef bint is_head_request(Text head) noexcept nogil:
@@ -200,7 +221,7 @@ cdef bint is_head_request(Text head) noexcept nogil:
 
 cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
-    cdef Text head = Text(side.head.data, side.head.size)
+    cdef Text head = Text(side.opening.head.data, side.opening.head.size)
     cdef uint16_t status
     if direction == C2S:
         if head.size < self.limits.head_bytes and not head_asks(head):
@@ -228,12 +249,12 @@ cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data
                       size_t size) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
     cdef size_t used, blank = 0
-    if side.scan == HEAD_START:
+    if side.opening.scan == HEAD_START:
         while blank < size and data[blank] in b"\r\n":
             blank += 1
-    used = blank + head_scan(&side.scan, data + blank, size - blank)
-    keep(&side.head, data + blank, used - blank, self.limits.head_bytes)
-    if side.scan == HEAD_WHOLE:
+    used = blank + head_scan(&side.opening.scan, data + blank, size - blank)
+    keep(&side.opening.head, data + blank, used - blank, self.limits.head_bytes)
+    if side.opening.scan == HEAD_WHOLE:
         head_is_whole(self, direction)
     return used
 
@@ -251,7 +272,7 @@ cdef size_t feed_preface(Connection *self, const uint8_t *data, size_t size) noe
 # The server has agreed to a request that was not seen, and the client goes on with a frame.
 cdef bint is_unasked(Connection *self, Direction direction, uint8_t octet) noexcept nogil:
     return (direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT
-            and self.side[<int>C2S].scan == HEAD_START and begins_frame(octet))
+            and self.side[<int>C2S].opening.scan == HEAD_START and begins_frame(octet))
 
 
 # Octets behind a head, before the handshake is settled.
@@ -259,8 +280,8 @@ cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *dat
                        size_t size) noexcept nogil:
     cdef Side *side = &self.side[<int>direction]
     cdef size_t used = 0
-    if not side.early_missing:
-        used = keep(&side.early, data, size, self.limits.head_bytes)
+    if not side.opening.early_missing:
+        used = keep(&side.opening.early, data, size, self.limits.head_bytes)
     if used == size:
         if direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT:
             settle(self, False)  # the response is lost
@@ -271,7 +292,7 @@ cdef size_t feed_early(Connection *self, Direction direction, const uint8_t *dat
         settle(self, True)
         if side.phase != PHASE_WAIT:
             return used
-    side.early_missing += size - used
+    side.opening.early_missing += size - used
     side.frames.undecoded += size - used
     return size
 
@@ -296,8 +317,8 @@ cdef void feed(Connection *self, Direction direction, const uint8_t *data,
             else:
                 used = feed_head(self, direction, data, size)
         elif side.phase == PHASE_BODY:
-            used = body_skip(&side.body, data, size)
-            if side.body.state == BODY_DONE:
+            used = body_skip(&side.opening.body, data, size)
+            if side.opening.body.state == BODY_DONE:
                 side.phase = PHASE_HEAD
         elif side.phase == PHASE_WAIT:
             used = feed_early(self, direction, data, size)
@@ -313,7 +334,7 @@ cdef void gap(Connection *self, Direction direction, uint64_t size) noexcept nog
         frames_gap(&side.frames, size)
     elif side.phase != PHASE_OVER:
         # Of a head that is cut here no more is known, nor where frames begin.
-        side.early_missing += size
+        side.opening.early_missing += size
         side.phase = PHASE_WAIT
         settle(self, False)
 
@@ -347,11 +368,14 @@ cdef void connection_end(Connection *self, Direction direction, uint64_t end) no
 
 cdef size_t connection_memory(const Connection *self) noexcept nogil:
     cdef size_t total = sizeof(Connection)
+    cdef const Opening *opening
     cdef int direction
     for direction in range(2):
-        total += (buffer_memory(&self.side[direction].head)
-                  + buffer_memory(&self.side[direction].early)
-                  + frames_memory(&self.side[direction].frames))
+        opening = self.side[direction].opening
+        total += frames_memory(&self.side[direction].frames)
+        if opening != NULL:
+            total += (sizeof(Opening) + buffer_memory(&opening.head)
+                      + buffer_memory(&opening.early))
     return total
 
 
@@ -369,8 +393,7 @@ cdef void connection_free(Connection *self) noexcept nogil:
     cdef int direction
     if self == NULL:
         return
+    release_openings(self)
     for direction in range(2):
-        buffer_release(&self.side[direction].head)
-        buffer_release(&self.side[direction].early)
         frames_close(&self.side[direction].frames)
     free(self)
