@@ -1,7 +1,7 @@
 """Rules to what the engine runs: numbered patterns, postfix programs, ranges in flat arrays.
 
 A pattern that several rules share is numbered once.  A rule whose condition cannot hold while
-none of its patterns matches is judged only when one does; the others are `unprompted`.
+none of its patterns matches is judged only where one may; the others are `unprompted`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from hashlib import sha256
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.facts import FACTS
 from sockwarden.agent.rules.judge import FieldJudge
+from sockwarden.agent.rules.literals import Requirement, requirement
 from sockwarden.agent.rules.model import (
     And,
     AnyRule,
@@ -27,9 +28,14 @@ from sockwarden.agent.rules.model import (
     RuleError,
     Source,
 )
-from sockwarden.agent.rules.pattern import Pattern
+from sockwarden.agent.rules.pattern import CASELESS, Pattern
+from sockwarden.agent.rules.regex import parse
 
 PATTERNS_MAX = 50_000
+NO_LITERAL = (
+    "has no literal to look for, so every message would be searched for it: add some text that "
+    "always stands there, or slow: true to the rule"
+)
 
 # StepKind and Operator of program.pxd.
 _PATTERN, _FACT, _AND, _OR, _NOT = range(5)
@@ -76,6 +82,7 @@ class Plan:
     digest: str
     judge_fields: FieldJudge
     patterns: tuple[Pattern, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
     steps: list[Step] = field(default_factory=list)
     evidence: list[int] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
@@ -92,22 +99,28 @@ class Patterns:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.requirements: list[Requirement] = []
         self._numbers: dict[tuple[str, int], int] = {}  # -1: refused
         self._patterns: list[Pattern] = []
 
     def number(self, test: Matches, rule: Rule) -> int:
         key = (test.regex, test.flags)
         if key not in self._numbers:
+            self._numbers[key] = -1
             try:
                 pattern = Pattern(test.regex, test.flags)
+                tree = parse(test.regex, caseless=bool(test.flags & CASELESS))
             except ValueError as error:
-                reason = f"{test.regex!r} cannot be used: {error}"
-                self.problems.append(Problem(rule.path, test.line, "detection", reason))
-                self._numbers[key] = -1
+                self.complain(test, rule, f"cannot be used: {error}")
             else:
                 self._numbers[key] = len(self._patterns)
                 self._patterns.append(pattern)
+                self.requirements.append(requirement(tree))
         return self._numbers[key]
+
+    def complain(self, test: Matches, rule: Rule, reason: str) -> None:
+        text = f"{test.regex!r} {reason}"
+        self.problems.append(Problem(rule.path, test.line, "detection", text))
 
     def __getitem__(self, number: int) -> Pattern:
         return self._patterns[number]
@@ -138,6 +151,7 @@ def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> Rule
     if len(patterns.all()) > PATTERNS_MAX:
         raise RuleError(f"{len(patterns.all())} patterns; at most {PATTERNS_MAX} are compiled")
     plan.patterns = patterns.all()
+    plan.requirements = tuple(patterns.requirements)
     plan.window_count = sum(isinstance(rule, Correlation) for rule in rules)
     _index_users(plan)
     return RuleSet(plan)
@@ -151,9 +165,13 @@ def _checked(patterns: Patterns, test: Matches, rule: Rule) -> Pattern | None:
 def _add_program(plan: Plan, patterns: Patterns, number: int, rule: Rule) -> None:
     first_step, first_evidence, first_feed = len(plan.steps), len(plan.evidence), len(plan.feeds)
     _add_steps(plan.steps, patterns, rule.condition, rule)
-    plan.evidence += dict.fromkeys(
-        patterns.number(test, rule) for test in matches_of(rule.condition, negated=False)
-    )
+    shown = {
+        patterns.number(test, rule): test for test in matches_of(rule.condition, negated=False)
+    }
+    plan.evidence += shown
+    for pattern, test in shown.items():
+        if pattern >= 0 and patterns.requirements[pattern].slow and not rule.slow:
+            patterns.complain(test, rule, NO_LITERAL)
     for window, other in enumerate(plan.rules):
         if isinstance(other, Correlation) and rule.name in other.rules:
             plan.feeds.append(_feed(plan, window, other))
@@ -251,30 +269,26 @@ def _bounds(condition: Condition) -> tuple[bool, bool]:
 
 
 def _index_users(plan: Plan) -> None:
+    """A program that needs a pattern to hold is looked at only where one of those may match that
+    make it hold; those behind `not` never do."""
     users: list[list[int]] = [[] for _ in plan.patterns]
+    wanted: tuple[set[int], set[int]] = (set(), set())  # by direction
     for number, program in enumerate(plan.programs):
         rule = plan.rules[program.rule]
         assert isinstance(rule, Rule)
-        first, count = program.steps
-        steps = plan.steps[first : first + count]
-        for pattern in {step.pattern for step in steps if step.kind == _PATTERN}:
-            users[pattern].append(number)
         if possible_without_patterns(rule.condition):
             plan.unprompted.append(number)
-    plan.patterns_of_direction = (
-        _patterns_for(plan, users, bit=1),
-        _patterns_for(plan, users, bit=2),
-    )
+        else:
+            first, count = program.evidence
+            for pattern in plan.evidence[first : first + count]:
+                users[pattern].append(number)
+        first, count = program.steps
+        used = {step.pattern for step in plan.steps[first : first + count] if step.kind == _PATTERN}
+        for direction, patterns in enumerate(wanted):
+            if program.directions >> direction & 1:
+                patterns |= used
+    plan.patterns_of_direction = (sorted(wanted[0]), sorted(wanted[1]))
     for numbers in users:
         plan.users_first.append(len(plan.users))
         plan.users += numbers
     plan.users_first.append(len(plan.users))
-
-
-def _patterns_for(plan: Plan, users: list[list[int]], bit: int) -> list[int]:
-    """Patterns that a program for the direction uses."""
-    return [
-        pattern
-        for pattern, numbers in enumerate(users)
-        if any(plan.programs[number].directions & bit for number in numbers)
-    ]

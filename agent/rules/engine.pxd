@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from sockwarden.agent.rules.detectors.window cimport Window
 from sockwarden.agent.rules.facts cimport Facts
+from sockwarden.agent.rules.gate cimport Found, Gate
 from sockwarden.agent.rules.pattern cimport Expression
 from sockwarden.agent.rules.program cimport Decoding, Feed, Program, Step
 from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
@@ -46,9 +47,9 @@ cdef struct View:
 # Per thread: Vectorscan scratch, bit sets, buffers for decoded views.
 cdef struct Scratch:
     hs_scratch_t *vectorscan
-    uint64_t *matched          # bit set of patterns that match the view
-    uint32_t *matches          # the same as a list
-    uint32_t match_count
+    Found candidates           # patterns that may match the view
+    uint64_t *settled          # bit set of candidates that were looked at
+    uint64_t *matched          # and of those that match
     uint64_t *held             # by program: serial number of the message it last held for
     uint64_t *judged           # by program: serial number of the view it was last judged on
     uint64_t message           # serial number of the message at hand
@@ -69,14 +70,16 @@ cdef class RuleSet:
     cdef Expression *expressions       # by pattern number
     cdef uint32_t pattern_count
     cdef hs_database_t *databases[2]   # by direction: its patterns, without offsets, or NULL
+    cdef Gate client_gate              # by direction: which patterns may match a text
+    cdef Gate server_gate
     cdef uint64_t identity
     cdef Program *programs
     cdef uint32_t program_count
     cdef Step *steps
     cdef uint32_t *evidence
     cdef Feed *feeds
-    cdef uint32_t *users               # programs by pattern: those of p stand from
-    cdef uint32_t *users_first         # users_first[p] to users_first[p + 1]
+    cdef uint32_t *users               # programs that may hold where pattern p matches stand
+    cdef uint32_t *users_first         # from users_first[p] to users_first[p + 1]
     cdef uint32_t *unprompted          # programs that may hold although no pattern matches
     cdef uint32_t unprompted_count
     cdef uint32_t window_count
@@ -101,7 +104,10 @@ cdef class RuleSet:
     cdef void judge_program(self, Scratch *scratch, State **state, const Facts *facts,
                             uint32_t view, const Program *program,
                             Verdict *verdict) noexcept nogil
-    cdef bint holds(self, const Scratch *scratch, const Facts *facts,
+    cdef void find_candidates(self, Scratch *scratch, const View *view,
+                              int direction) noexcept nogil
+    cdef bint matches(self, Scratch *scratch, const View *view, uint32_t pattern) noexcept nogil
+    cdef bint holds(self, Scratch *scratch, const Facts *facts, const View *view,
                     const Program *program) noexcept nogil
     cdef bint find_evidence(self, Scratch *scratch, const Program *program,
                             Hit *hit) noexcept nogil

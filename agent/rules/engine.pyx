@@ -1,14 +1,15 @@
 # cython: language_level=3
 # distutils: libraries = hs
-"""Judges messages: one scan a view, then the few rules whose patterns were seen.
+"""Judges messages: the gate a view, then the few patterns that may match, then their rules.
 
 The way of a message: its payload as it came is view 0; each rung of the ladder adds a decoded
-view where it finds something to decode.  Every view is scanned once for all patterns of all
-rules; a rule is looked at only if one of its patterns matched (or if it may hold without any:
-then on view 0 alone), and its condition is then judged on that view and the facts.  `not` is
-judged here, after the scan.  A rule holds at most once a message.  Where it holds, its regular
-expression alone is run again with offsets, for the evidence and the verifier; then it goes
-into the windows of its correlations.
+view where it finds something to decode.  On every view the gate tells which patterns may match;
+mostly none.  A rule is looked at only if one of those could make it hold (or if it may hold
+without any: then on view 0 alone), and its condition is then judged on that view and the facts.
+A pattern is searched when a condition asks for it, alone; where there are many candidates, all
+patterns are searched at once.  `not` is judged here, after the search.  A rule holds at most
+once a message.  Where it holds, its expression is run again for the evidence and the verifier;
+then it goes into the windows of its correlations.
 
 Nothing is allocated for a message, except that buffers of a thread grow to what the largest
 decoded view needed, and that a connection gets its windows once.
@@ -19,14 +20,22 @@ from collections import Counter
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from sockwarden.agent.decode import decoders
 from sockwarden.agent.decode.decoder cimport Decoder, room
 from sockwarden.agent.decode.marks cimport text_marks
 from sockwarden.agent.rules.detectors.window cimport Window, window_add
 from sockwarden.agent.rules.facts cimport Facts, fact_value
-from sockwarden.agent.rules.pattern cimport Expression, Pattern, Span, compile_database, find
+from sockwarden.agent.rules.gate cimport Gate
+from sockwarden.agent.rules.pattern cimport (
+    Expression,
+    Pattern,
+    Span,
+    compile_database,
+    find,
+    found_in,
+)
 from sockwarden.agent.rules.program cimport (
     AND,
     EQ,
@@ -60,6 +69,8 @@ cdef enum:
     # Of all decoded views of one message; the rungs beyond are left out.
     DECODED_MAX_BYTES = 16 << 20
     LADDER_ROUNDS = 2            # what is decoded may be encoded anew, JSON in base64 say
+    # So many candidates are searched one by one: all patterns at once cost about as much.
+    ALONE_MAX = 8
 
 _identities = itertools.count(1)
 
@@ -76,14 +87,17 @@ cdef inline bint compare(uint64_t left, uint8_t operator, uint64_t right) noexce
     return left <= right
 
 
+cdef inline bint has_bit(const uint64_t *bits, uint32_t number) noexcept nogil:
+    return bits[number >> 6] >> (number & 63) & 1
+
+
+cdef inline void set_bit(uint64_t *bits, uint32_t number) noexcept nogil:
+    bits[number >> 6] |= (<uint64_t> 1) << (number & 63)
+
+
 cdef int on_pattern(unsigned int pattern, unsigned long long start, unsigned long long end,
-                    unsigned int flags, void *context) noexcept nogil:
-    cdef Scratch *scratch = <Scratch *> context
-    cdef uint64_t bit = (<uint64_t> 1) << (pattern & 63)
-    if not scratch.matched[pattern >> 6] & bit:
-        scratch.matched[pattern >> 6] |= bit
-        scratch.matches[scratch.match_count] = pattern
-        scratch.match_count += 1
+                    unsigned int flags, void *matched) noexcept nogil:
+    set_bit(<uint64_t *> matched, pattern)
     return 0
 
 
@@ -241,15 +255,23 @@ cdef class RuleSet:
             self.expressions[i] = pattern.expression
         for i in range(2):
             numbers = plan.patterns_of_direction[i]
-            if numbers:
+            gate = Gate({number: plan.requirements[number] for number in numbers})
+            if i:
+                self.server_gate = gate
+            else:
+                self.client_gate = gate
+            if len(numbers) > ALONE_MAX:
                 self.databases[i] = compile_database(self.patterns, numbers)
 
     cdef Scratch *scratch_new(self) except NULL:
         cdef Scratch *scratch = <Scratch *> zeroed(1, sizeof(Scratch))
+        cdef size_t words = self.pattern_count // 64 + 1
         cdef uint32_t i
         try:
-            scratch.matched = <uint64_t *> zeroed(self.pattern_count // 64 + 1, sizeof(uint64_t))
-            scratch.matches = <uint32_t *> zeroed(self.pattern_count, sizeof(uint32_t))
+            scratch.candidates.bits = <uint64_t *> zeroed(words, sizeof(uint64_t))
+            scratch.candidates.list = <uint32_t *> zeroed(self.pattern_count, sizeof(uint32_t))
+            scratch.settled = <uint64_t *> zeroed(words, sizeof(uint64_t))
+            scratch.matched = <uint64_t *> zeroed(words, sizeof(uint64_t))
             scratch.held = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
             scratch.judged = <uint64_t *> zeroed(self.program_count, sizeof(uint64_t))
             for i in range(2):
@@ -268,8 +290,10 @@ cdef class RuleSet:
         hs_free_scratch(scratch.vectorscan)
         for i in range(MAX_VIEWS):
             free(scratch.views[i].buffer)
+        free(scratch.candidates.bits)
+        free(scratch.candidates.list)
+        free(scratch.settled)
         free(scratch.matched)
-        free(scratch.matches)
         free(scratch.held)
         free(scratch.judged)
         free(scratch)
@@ -322,27 +346,49 @@ cdef class RuleSet:
                          uint32_t view, Verdict *verdict) noexcept nogil:
         cdef uint32_t i, j
         cdef uint32_t pattern
-        cdef int status
-        cdef const hs_database_t *database = self.databases[facts.direction & 1]
         scratch.view += 1
-        if database is not NULL and scratch.views[view].size:
-            status = hs_scan(database, <const char *> scratch.views[view].text,
-                             <unsigned int> scratch.views[view].size, 0, scratch.vectorscan,
-                             on_pattern, scratch)
-            if status != HS_SUCCESS:
-                scratch.failures += 1
+        self.find_candidates(scratch, &scratch.views[view], facts.direction & 1)
         if view == 0:
             for i in range(self.unprompted_count):
                 self.judge_program(scratch, state, facts, view,
                                    &self.programs[self.unprompted[i]], verdict)
-        for i in range(scratch.match_count):
-            pattern = scratch.matches[i]
+        for i in range(scratch.candidates.count):
+            pattern = scratch.candidates.list[i]
             for j in range(self.users_first[pattern], self.users_first[pattern + 1]):
                 self.judge_program(scratch, state, facts, view,
                                    &self.programs[self.users[j]], verdict)
-        if scratch.match_count:
-            memset(scratch.matched, 0, (self.pattern_count // 64 + 1) * sizeof(uint64_t))
-            scratch.match_count = 0
+
+    cdef void find_candidates(self, Scratch *scratch, const View *view,
+                              int direction) noexcept nogil:
+        cdef Found *candidates = &scratch.candidates
+        cdef uint32_t i, word
+        for i in range(candidates.count):  # of the view before
+            word = candidates.list[i] >> 6
+            candidates.bits[word] = scratch.settled[word] = scratch.matched[word] = 0
+        candidates.count = 0
+        if not view.size:
+            return
+        if direction:
+            self.server_gate.search(view.text, view.size, candidates)
+        else:
+            self.client_gate.search(view.text, view.size, candidates)
+        if candidates.count <= ALONE_MAX or self.databases[direction] is NULL:
+            return
+        if hs_scan(self.databases[direction], <const char *> view.text,
+                   <unsigned int> view.size, 0, scratch.vectorscan, on_pattern,
+                   scratch.matched) != HS_SUCCESS:
+            scratch.failures += 1
+        for i in range(candidates.count):
+            set_bit(scratch.settled, candidates.list[i])
+
+    cdef bint matches(self, Scratch *scratch, const View *view, uint32_t pattern) noexcept nogil:
+        if not has_bit(scratch.candidates.bits, pattern):
+            return False
+        if not has_bit(scratch.settled, pattern):
+            set_bit(scratch.settled, pattern)
+            if found_in(&self.expressions[pattern], scratch.vectorscan, view.text, view.size):
+                set_bit(scratch.matched, pattern)
+        return has_bit(scratch.matched, pattern)
 
     cdef void judge_program(self, Scratch *scratch, State **state, const Facts *facts,
                             uint32_t view, const Program *program,
@@ -355,7 +401,7 @@ cdef class RuleSet:
         if not (program.directions >> (facts.direction & 1) & 1
                 and program.opcodes >> (facts.opcode & 15) & 1
                 and (program.decoded if view else program.raw)
-                and self.holds(scratch, facts, program)):
+                and self.holds(scratch, facts, &scratch.views[view], program)):
             return
         hit.rule = program.rule
         hit.view = view
@@ -369,7 +415,7 @@ cdef class RuleSet:
         if program.feed_count:
             self.feed_windows(scratch, state, facts, program, &hit, verdict)
 
-    cdef bint holds(self, const Scratch *scratch, const Facts *facts,
+    cdef bint holds(self, Scratch *scratch, const Facts *facts, const View *view,
                     const Program *program) noexcept nogil:
         cdef uint64_t stack = 0
         cdef uint64_t right
@@ -377,8 +423,7 @@ cdef class RuleSet:
         cdef const Step *end = step + program.step_count
         while step < end:
             if step.kind == PATTERN:
-                stack = stack << 1 | (scratch.matched[step.pattern >> 6]
-                                      >> (step.pattern & 63) & 1)
+                stack = stack << 1 | self.matches(scratch, view, step.pattern)
             elif step.kind == FACT:
                 stack = stack << 1 | compare(fact_value(facts, step.fact), step.operator,
                                              step.value)
@@ -403,7 +448,7 @@ cdef class RuleSet:
         cdef Span span
         for i in range(program.first_evidence, program.first_evidence + program.evidence_count):
             pattern = self.evidence[i]
-            if not scratch.matched[pattern >> 6] >> (pattern & 63) & 1:
+            if not self.matches(scratch, view, pattern):
                 continue
             if find(&self.expressions[pattern], scratch.vectorscan, view.text, view.size,
                     program.verify, program.parameter, &span):

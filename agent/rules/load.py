@@ -8,6 +8,7 @@ Keys that only Sockwarden knows, and other Sigma tools ignore:
     ws        direction, opcode, target: which messages a rule is for
     verify    a second look at each match: luhn, entropy with its bits a character, or text with
               the bytes of text that a match is to stand in: binary data matches by chance
+    slow      true: a pattern of the rule may lack a literal, and costs every message a search
     tests     match, no_match: events that show what the rule does
 """
 
@@ -202,6 +203,7 @@ def _rule(top: Map, header: dict[str, Any], strict: bool) -> Rule:
         scope=scope,
         verification=verification,
         alerts=True,
+        slow=top.flag("slow"),
         examples=read_examples(top, source, strict=strict),
     )
     if not scope.raw and possible_without_patterns(rule.condition):
@@ -210,7 +212,7 @@ def _rule(top: Map, header: dict[str, Any], strict: bool) -> Rule:
         top.complain("verify", f"is for message rules; this is a {source} rule")
     top.finish(
         "title, id, name, status, description, references, author, date, tags, logsource, "
-        "detection, falsepositives, level, ws, verify, tests"
+        "detection, falsepositives, level, ws, verify, slow, tests"
     )
     return rule
 

@@ -164,6 +164,7 @@ class Rule(Header):
     scope: Scope
     verification: Verification | None
     alerts: bool  # False: it only feeds correlations
+    slow: bool = False  # its patterns may be searched in every message
 
 
 @dataclass(frozen=True, kw_only=True)

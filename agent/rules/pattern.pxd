@@ -24,8 +24,11 @@ cdef class Pattern:
 
     cdef int compile(self, bytes regex, int flags) except -1
 
+# Whether it matches.  `scratch` must have been allocated for the expression's database too.
+cdef bint found_in(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
+                   size_t size) noexcept nogil
+
 # The first match, as long as it gets; with `verify` the first that it accepts.
-# `scratch` must have been allocated for the expression's database too.
 cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
                size_t size, Verify verify, double parameter, Span *span) noexcept nogil
 

@@ -2,7 +2,7 @@
 # distutils: libraries = hs
 """One regular expression, compiled by Vectorscan with start offsets.
 
-The rules' one database says which patterns match a text; this says where.  Vectorscan runs in
+The gate says which patterns may match a text; this says whether and where.  Vectorscan runs in
 time linear in the text whatever the pattern, so neither hostile text nor a careless rule can
 stall the agent: nothing here uses Python's `re`.  Patterns are of bytes; `i` folds ASCII only.
 """
@@ -17,6 +17,7 @@ from sockwarden.agent.rules.vectorscan cimport (
     HS_FLAG_SINGLEMATCH,
     HS_FLAG_SOM_LEFTMOST,
     HS_MODE_BLOCK,
+    HS_SCAN_TERMINATED,
     HS_SUCCESS,
     hs_alloc_scratch,
     hs_compile,
@@ -72,6 +73,17 @@ cdef int on_match(unsigned int number, unsigned long long start, unsigned long l
     else:
         return 1
     return search.events >= EVENTS_MAX
+
+
+cdef int on_first(unsigned int number, unsigned long long start, unsigned long long end,
+                  unsigned int flags, void *context) noexcept nogil:
+    return 1
+
+
+cdef bint found_in(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
+                   size_t size) noexcept nogil:
+    return hs_scan(expression.database, <const char *> text, <unsigned int> size, 0, scratch,
+                   on_first, NULL) == HS_SCAN_TERMINATED
 
 
 cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,

@@ -1,0 +1,14 @@
+from collections.abc import Mapping
+
+from sockwarden.agent.rules.literals import Requirement
+
+def variants() -> tuple[str, ...]: ...
+
+class Gate:
+    literal_count: int
+    always_count: int
+    def __init__(
+        self, requirements: Mapping[int, Requirement], variant: str | None = None
+    ) -> None: ...
+    def candidates(self, text: bytes) -> list[int]:
+        """Numbers of the patterns that may match the text."""
