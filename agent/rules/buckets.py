@@ -9,11 +9,11 @@ together, those first that cost most.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass, field, replace
 
-from sockwarden.agent.rules.literals import Literal, Requirement, per_kilobyte, share
+from sockwarden.agent.rules.literals import Literal, Requirement
 from sockwarden.agent.rules.regex import ANY, mask_of
+from sockwarden.agent.rules.traffic import per_kilobyte, places, presence
 
 # As in simd/gate.h.
 BUCKETS = 16
@@ -21,6 +21,8 @@ WINDOW_BYTES = 3
 PARTS_MAX = 9  # the first is always asked; the others have a bit of a byte each
 
 _WINDOWS_TRIED = 3
+# What it costs to ask a part, in literals that are sought as well where one is asked anyhow.
+_PART_COST_LITERALS = 100
 
 
 @dataclass(frozen=True)
@@ -48,53 +50,73 @@ class Part:
 
 def parts(requirements: Mapping[int, Requirement]) -> list[Part]:
     """The patterns by number, in one part that is always asked and up to eight more."""
-    needs = {
-        number: mask_of(requirement.needs[0]) if requirement.needs else ANY
-        for number, requirement in requirements.items()
-    }
-    groups: dict[int, set[int]] = {}
-    for number, need in needs.items():
-        if need != ANY:
-            groups.setdefault(need, set()).add(number)
-    while len(groups) > PARTS_MAX - 1:
-        one, other = _cheapest_union(groups)
+    groups: dict[int, set[int]] = {ANY: set()}
+    for number, requirement in requirements.items():
+        need = mask_of(requirement.needs[0]) if requirement.needs else ANY
+        groups.setdefault(need, set()).add(number)
+    while len(groups) > 1:
+        saved, one, other = _best_union(groups, requirements)
+        if saved < 0 and len(groups) <= PARTS_MAX:
+            break
         members = groups.pop(one) | groups.pop(other)
         groups[one | other] = groups.get(one | other, set()) | members
-    made = [Part(ANY), *(Part(need) for need in sorted(groups, key=share, reverse=True))]
-    for number in sorted(requirements):
-        home = next((part for part in made[1:] if number in groups[part.asked_by]), made[0])
-        home.add(number, requirements[number])
+    made = []
+    for need in sorted(groups, key=presence, reverse=True):
+        part = Part(need)
+        for number in sorted(groups[need]):
+            part.add(number, requirements[number])
+        made.append(part)
     return made
 
 
-def _cheapest_union(groups: Mapping[int, set[int]]) -> tuple[int, int]:
-    def cost(pair: tuple[int, int]) -> float:
-        one, other = pair
-        both = share(one | other) * (len(groups[one]) + len(groups[other]))
-        return both - share(one) * len(groups[one]) - share(other) * len(groups[other])
+def _best_union(
+    groups: Mapping[int, set[int]], requirements: Mapping[int, Requirement]
+) -> tuple[float, int, int]:
+    def cost(need: int, numbers: set[int]) -> float:
+        literals = sum(len(requirements[number].literals) for number in numbers)
+        return presence(need) * (_PART_COST_LITERALS + literals)
 
+    costs = {need: cost(need, numbers) for need, numbers in groups.items()}
     needs = sorted(groups)
-    return min(((a, b) for i, a in enumerate(needs) for b in needs[i + 1 :]), key=cost)
+    return max(
+        (costs[a] + costs[b] - cost(a | b, groups[a] | groups[b]), a, b)
+        for i, a in enumerate(needs)
+        for b in needs[i + 1 :]
+    )
 
 
 def place(literals: Sequence[Literal]) -> list[Placed]:
     """Each literal with its window and bucket, in the order given."""
-    masks = [(0,) * WINDOW_BYTES] * BUCKETS
-    rates = [0.0] * BUCKETS
+    buckets = [_Bucket() for _ in range(BUCKETS)]
     placed: dict[Literal, Placed] = {}
     for literal in sorted(literals, key=lambda one: (-per_kilobyte(_windows(one)[0].window), one)):
-        best: tuple[float, int, Placed] | None = None
+        best: tuple[int, int, Placed] | None = None
         for window in _windows(literal)[:_WINDOWS_TRIED]:
-            for number in range(BUCKETS):
-                added = _rate(_united(masks[number], window.window)) - rates[number]
+            for number, bucket in enumerate(buckets):
+                added = bucket.passing_with(window.window) - bucket.passing
                 if best is None or added < best[0]:
                     best = added, number, window
         assert best is not None
         _, number, window = best
-        masks[number] = _united(masks[number], window.window)
-        rates[number] = _rate(masks[number])
-        placed[literal] = Placed(literal, window.offset, number)
+        buckets[number].add(window.window)
+        placed[literal] = replace(window, bucket=number)
     return [placed[literal] for literal in literals]
+
+
+class _Bucket:
+    """What passes: places of ordinary traffic whose bytes fit members in all three places."""
+
+    def __init__(self) -> None:
+        self.fits = [0] * WINDOW_BYTES
+        self.passing = 0
+
+    def passing_with(self, window: Sequence[int]) -> int:
+        one, two, three = map(int.__or__, self.fits, map(places, window))
+        return (one & two >> 1 & three >> 2).bit_count()
+
+    def add(self, window: Sequence[int]) -> None:
+        self.passing = self.passing_with(window)
+        self.fits = list(map(int.__or__, self.fits, map(places, window)))
 
 
 def _windows(literal: Literal) -> list[Placed]:
@@ -102,11 +124,3 @@ def _windows(literal: Literal) -> list[Placed]:
     last = max(len(literal) - WINDOW_BYTES, 0)
     windows = [Placed(literal, offset, 0) for offset in range(last + 1)]
     return sorted(windows, key=lambda one: per_kilobyte(one.window))
-
-
-def _united(masks: Sequence[int], window: Sequence[int]) -> tuple[int, ...]:
-    return tuple(one | other for one, other in zip(masks, window, strict=True))
-
-
-def _rate(masks: Sequence[int]) -> float:
-    return prod(map(share, masks))

@@ -29,7 +29,6 @@ from sockwarden.agent.rules.model import (
     Source,
 )
 from sockwarden.agent.rules.pattern import CASELESS, Pattern
-from sockwarden.agent.rules.regex import parse
 
 PATTERNS_MAX = 50_000
 NO_LITERAL = (
@@ -109,13 +108,13 @@ class Patterns:
             self._numbers[key] = -1
             try:
                 pattern = Pattern(test.regex, test.flags)
-                tree = parse(test.regex, caseless=bool(test.flags & CASELESS))
+                needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
             except ValueError as error:
                 self.complain(test, rule, f"cannot be used: {error}")
             else:
                 self._numbers[key] = len(self._patterns)
                 self._patterns.append(pattern)
-                self.requirements.append(requirement(tree))
+                self.requirements.append(needed)
         return self._numbers[key]
 
     def complain(self, test: Matches, rule: Rule, reason: str) -> None:
@@ -286,7 +285,7 @@ def _index_users(plan: Plan) -> None:
         used = {step.pattern for step in plan.steps[first : first + count] if step.kind == _PATTERN}
         for direction, patterns in enumerate(wanted):
             if program.directions >> direction & 1:
-                patterns |= used
+                patterns.update(used)
     plan.patterns_of_direction = (sorted(wanted[0]), sorted(wanted[1]))
     for numbers in users:
         plan.users_first.append(len(plan.users))

@@ -277,7 +277,8 @@ cdef class RuleSet:
             for i in range(2):
                 fit_scratch(scratch, self.databases[i])
             for i in range(self.pattern_count):
-                fit_scratch(scratch, self.expressions[i].database)
+                fit_scratch(scratch, self.expressions[i].whether)
+                fit_scratch(scratch, self.expressions[i].where)
         except MemoryError:
             self.scratch_free(scratch)
             raise

@@ -15,11 +15,14 @@ cdef extern from "agent/rules/simd/gate.h" nogil:
         uint16_t sets[8]
         uint32_t first_user
         uint32_t user_count
+    ctypedef struct Bucket "sw_bucket":
+        const uint64_t *fits
+        uint32_t words
+        uint32_t first
     ctypedef struct CPart "sw_gate":
         uint16_t passing[3][256]
         uint8_t classes[256]
-        const uint32_t *first
-        const uint32_t *members
+        Bucket buckets[16]
         const CLiteral *literals
         const Set *sets
         const uint32_t *users

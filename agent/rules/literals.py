@@ -4,14 +4,17 @@ For each place of an expression the beginnings of what stands from there on are 
 far as they are few; every match holds one of them.  The choice that ordinary traffic has least
 of is taken.  A literal is a row of byte sets: a letter, a letter in both cases, a digit.  One
 whose continuation is not known is `closed`; only others are extended.
+
+White space of any length breaks a row in two.  There the rows are also tried in which it is
+nothing, one byte, or more: then the last two of them begin a row afresh, whatever stands before.
 """
 
 import functools
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sockwarden.agent.rules.regex import ANY, Choice, Node, Octet, Repeat, Row
+from sockwarden.agent.rules.regex import ANY, Choice, Node, Octet, Repeat, Row, parse
+from sockwarden.agent.rules.traffic import per_kilobyte, presence, share
 
 LITERALS_MAX = 64  # of one pattern
 LITERAL_MAX_BYTES = 8
@@ -19,8 +22,10 @@ LITERAL_MAX_BYTES = 8
 SLOW_PER_KILOBYTE = 4.0
 # What one more literal costs, in places of a kilobyte: few and short ones make a sharper gate.
 _LITERAL_COST = 0.002
+_SPREAD_SHARE = 0.2  # of ordinary bytes; white space is well below
 _NEEDS_MAX = 2  # sets of bytes that are asked for beside the literal
 _NEED_MAX_BYTES = 4
+_NEED_PRESENCE = 0.3  # of messages; a byte that more of them hold is not worth asking for
 
 Literal = tuple[int, ...]  # byte sets, as in `regex`
 
@@ -43,6 +48,7 @@ class Requirement:
 class _Beginning:
     symbols: Literal
     closed: bool = False
+    fresh: bool = False  # what stands before it is no part of it
 
 
 _Beginnings = frozenset[_Beginning]
@@ -52,31 +58,70 @@ _NOTHING: _Beginnings = frozenset([_Beginning(())])
 _ANYTHING: _Beginnings = frozenset([_Beginning((), closed=True)])
 
 
-def requirement(node: Node) -> Requirement:
-    _, literals = _best(node)
+@functools.lru_cache(4096)
+def requirement(regex: str, *, caseless: bool) -> Requirement:
+    """Raises ValueError where `regex.parse` does."""
+    node = parse(regex, caseless=caseless)
+    _, literals = min((_Search(spread).best(node) for spread in (False, True)), key=_cost)
     rate = sum(map(per_kilobyte, literals))
     if () in literals:
         literals, rate = frozenset(), 1024.0
-    needs = sorted(_needs(node), key=share)[:_NEEDS_MAX]
+    needs = sorted(_needs(node), key=presence)[:_NEEDS_MAX]
     return Requirement(literals, tuple(map(_members, needs)), rate)
 
 
-def _best(node: Node) -> _Found:
-    found = _rated(_beginnings(node))
-    match node:
-        case Row(parts):
-            for start, part in enumerate(parts):
-                for beginnings in _grown(parts[start:]):
-                    found = min(found, _rated(beginnings), key=_cost)
-                if not isinstance(part, Octet):
-                    found = min(found, _best(part), key=_cost)
-        case Choice(parts):
-            union = frozenset().union(*(_best(part)[1] for part in parts))
-            if len(union) <= LITERALS_MAX:
-                found = min(found, _rated_literals(union), key=_cost)
-        case Repeat(part, low, _) if low:
-            found = min(found, _best(part), key=_cost)
-    return found
+class _Search:
+    """For the cheapest literals of a tree; `spread`: with rows that begin in white space."""
+
+    def __init__(self, spread: bool) -> None:
+        self.spread = spread
+        self.known: dict[int, _Beginnings] = {}  # by the node's identity: it outlives the search
+
+    def best(self, node: Node) -> _Found:
+        found = _rated(self.beginnings(node))
+        match node:
+            case Row(parts):
+                for start, part in enumerate(parts):
+                    for beginnings in self.grown(parts[start:]):
+                        found = min(found, _rated(beginnings), key=_cost)
+                    if not isinstance(part, Octet):
+                        found = min(found, self.best(part), key=_cost)
+            case Choice(parts):
+                union = frozenset().union(*(self.best(part)[1] for part in parts))
+                if len(union) <= LITERALS_MAX:
+                    found = min(found, _rated_literals(union), key=_cost)
+            case Repeat(part, low, _) if low:
+                found = min(found, self.best(part), key=_cost)
+        return found
+
+    def beginnings(self, node: Node) -> _Beginnings:
+        made = self.known.get(id(node))
+        if made is None:
+            made = self.known[id(node)] = self.made(node)
+        return made
+
+    def made(self, node: Node) -> _Beginnings:
+        match node:
+            case Octet(mask):
+                return frozenset([_Beginning((mask,))])
+            case Row(parts):
+                return [_NOTHING, *self.grown(parts)][-1]
+            case Choice(parts):
+                return _bounded(frozenset().union(*map(self.beginnings, parts)))
+            case Repeat(Octet(mask), 0 | 1, None) if self.spread and share(mask) < _SPREAD_SHARE:
+                one, more = _Beginning((mask,)), _Beginning((mask, mask), fresh=True)
+                return frozenset([one, more] if node.low else [_Beginning(()), one, more])
+            case Repeat(part, low, high):
+                return _repeated(self.beginnings(part), low, high)
+
+    def grown(self, parts: Sequence[Node]) -> Iterator[_Beginnings]:
+        """The beginnings of the first part, of the first two, and so on."""
+        made = _NOTHING
+        for part in parts:
+            if all(beginning.closed for beginning in made):
+                return
+            made = _product(made, self.beginnings(part))
+            yield made
 
 
 def _cost(found: _Found) -> float:
@@ -105,31 +150,6 @@ def _trimmed(symbols: Literal) -> Literal:
     return symbols[start:end]
 
 
-def _beginnings(node: Node) -> _Beginnings:
-    match node:
-        case Octet(mask):
-            return frozenset([_Beginning((mask,))])
-        case Row(parts):
-            made = _NOTHING
-            for made in _grown(parts):
-                pass
-            return made
-        case Choice(parts):
-            return _bounded(frozenset().union(*map(_beginnings, parts)))
-        case Repeat(part, low, high):
-            return _repeated(_beginnings(part), low, high)
-
-
-def _grown(parts: Sequence[Node]) -> Iterator[_Beginnings]:
-    """The beginnings of the first part, of the first two, and so on."""
-    made = _NOTHING
-    for part in parts:
-        if all(beginning.closed for beginning in made):
-            return
-        made = _product(made, _beginnings(part))
-        yield made
-
-
 def _repeated(once: _Beginnings, low: int, high: int | None) -> _Beginnings:
     made = _NOTHING
     for _ in range(min(low, LITERAL_MAX_BYTES)):
@@ -149,14 +169,15 @@ def _product(left: _Beginnings, right: _Beginnings) -> _Beginnings:
         return _closed(left)
     for one in growing:
         for other in right:
-            symbols = one.symbols + other.symbols
+            symbols = other.symbols if other.fresh else one.symbols + other.symbols
             cut = len(symbols) > LITERAL_MAX_BYTES
-            ready.add(_Beginning(symbols[:LITERAL_MAX_BYTES], cut or other.closed))
+            fresh = one.fresh or other.fresh
+            ready.add(_Beginning(symbols[:LITERAL_MAX_BYTES], cut or other.closed, fresh))
     return frozenset(ready)
 
 
 def _closed(beginnings: Iterable[_Beginning]) -> _Beginnings:
-    return frozenset(_Beginning(beginning.symbols, closed=True) for beginning in beginnings)
+    return frozenset(replace(beginning, closed=True) for beginning in beginnings)
 
 
 def _bounded(beginnings: _Beginnings) -> _Beginnings:
@@ -167,14 +188,15 @@ def _needs(node: Node) -> set[int]:
     """Small sets of bytes of each of which every match holds one."""
     match node:
         case Octet(mask):
-            return {mask} if mask.bit_count() <= _NEED_MAX_BYTES and share(mask) < 0.005 else set()
+            small = mask.bit_count() <= _NEED_MAX_BYTES
+            return {mask} if small and presence(mask) < _NEED_PRESENCE else set()
         case Row(parts):
             return set().union(*map(_needs, parts))
         case Choice(parts):
             each = [_needs(part) for part in parts]
             if not all(each):
                 return set()
-            union = functools.reduce(int.__or__, (min(needs, key=share) for needs in each))
+            union = functools.reduce(int.__or__, (min(needs, key=presence) for needs in each))
             return {union} if union.bit_count() <= _NEED_MAX_BYTES else set()
         case Repeat(part, low, _):
             return _needs(part) if low else set()
@@ -187,30 +209,3 @@ def _members(mask: int) -> bytes:
 def _is_letter(mask: int) -> bool:
     """One byte, or one in both cases."""
     return mask.bit_count() == 1 or (mask.bit_count() == 2 and mask & mask >> 32 != 0)
-
-
-# How often bytes stand in JSON messages, chat and markup: bits of surprise.
-_SURPRISE = (
-    (" ", 3.6),
-    ('etaoinsr"', 4.2),
-    ("dlcumhpg", 5.0),
-    ("bfywvk_:,0123456789", 5.6),
-    ("jxqz-./{}", 7.0),
-    ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 7.5),
-    ("'\\=+()[]", 8.0),
-)
-_RARE_BITS = 10.0
-_BITS = {ord(c): bits for text, bits in _SURPRISE for c in text}
-FREQUENCIES = tuple(2 ** -_BITS.get(octet, _RARE_BITS) for octet in range(256))
-
-
-@functools.cache
-def share(mask: int) -> float:
-    """Of the bytes of ordinary traffic, those that are in the set."""
-    if mask == ANY:
-        return 1.0
-    return math.fsum(FREQUENCIES[octet] for octet in _members(mask))
-
-
-def per_kilobyte(literal: Literal) -> float:
-    return 1024 * math.prod(map(share, literal))

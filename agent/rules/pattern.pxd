@@ -12,8 +12,9 @@ cdef struct Span:
 
 
 cdef struct Expression:
-    hs_database_t *database
-    bint knows_start              # compiled with start offsets
+    hs_database_t *whether        # ends at the first match
+    hs_database_t *where          # with start offsets, which cost several times as much
+    bint knows_start              # `where` has them
 
 
 cdef class Pattern:
@@ -22,9 +23,9 @@ cdef class Pattern:
     cdef Expression expression
     cdef hs_scratch_t *scratch    # of `search` only
 
-    cdef int compile(self, bytes regex, int flags) except -1
+    cdef hs_database_t *compile(self, bytes regex, int flags) except NULL
 
-# Whether it matches.  `scratch` must have been allocated for the expression's database too.
+# Whether it matches.  `scratch` must have been allocated for the expression's databases too.
 cdef bint found_in(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
                    size_t size) noexcept nogil
 

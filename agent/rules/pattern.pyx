@@ -82,7 +82,7 @@ cdef int on_first(unsigned int number, unsigned long long start, unsigned long l
 
 cdef bint found_in(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
                    size_t size) noexcept nogil:
-    return hs_scan(expression.database, <const char *> text, <unsigned int> size, 0, scratch,
+    return hs_scan(expression.whether, <const char *> text, <unsigned int> size, 0, scratch,
                    on_first, NULL) == HS_SCAN_TERMINATED
 
 
@@ -96,7 +96,7 @@ cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_
     search.events = 0
     search.found = False
     search.knows_start = expression.knows_start
-    hs_scan(expression.database, <const char *> text, <unsigned int> size, 0, scratch, on_match,
+    hs_scan(expression.where, <const char *> text, <unsigned int> size, 0, scratch, on_match,
             &search)
     if not search.found and search.events >= EVENTS_MAX:
         # What chance brought would not come so often; padding could.
@@ -115,25 +115,27 @@ cdef class Pattern:
         self.flags = flags
         if b"\0" in expression:
             raise ValueError("a NUL character stands in it: write \\x00")
+        self.expression.whether = self.compile(expression, flags | HS_FLAG_SINGLEMATCH)
         try:
-            self.compile(expression, flags | HS_FLAG_SOM_LEFTMOST)
+            self.expression.where = self.compile(expression, flags | HS_FLAG_SOM_LEFTMOST)
             self.expression.knows_start = True
         except ValueError:
             # Start offsets cost states; what is too large with them may do without.
-            self.compile(expression, flags)
+            self.expression.where = self.compile(expression, flags)
 
-    cdef int compile(self, bytes regex, int flags) except -1:
+    cdef hs_database_t *compile(self, bytes regex, int flags) except NULL:
+        cdef hs_database_t *database = NULL
         cdef hs_compile_error_t *error = NULL
-        if hs_compile(regex, flags, HS_MODE_BLOCK, NULL, &self.expression.database,
-                      &error) != HS_SUCCESS:
+        if hs_compile(regex, flags, HS_MODE_BLOCK, NULL, &database, &error) != HS_SUCCESS:
             reason = (<bytes> error.message).decode(errors="replace")
             hs_free_compile_error(error)
             raise ValueError(reason[:1].lower() + reason[1:].rstrip("."))
-        return 0
+        return database
 
     def __dealloc__(self):
         hs_free_scratch(self.scratch)
-        hs_free_database(self.expression.database)
+        hs_free_database(self.expression.whether)
+        hs_free_database(self.expression.where)
 
     @property
     def knows_start(self):
@@ -144,7 +146,7 @@ cdef class Pattern:
         """Span of the first match, or None.  Not for two threads at once."""
         cdef Span span
         if (self.scratch is NULL
-                and hs_alloc_scratch(self.expression.database, &self.scratch) != HS_SUCCESS):
+                and hs_alloc_scratch(self.expression.where, &self.scratch) != HS_SUCCESS):
             raise MemoryError
         if find(&self.expression, self.scratch, text, len(text), NULL, 0.0, &span):
             return span.start, span.end

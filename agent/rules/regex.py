@@ -251,15 +251,13 @@ class _Reader:
         c = self.take()
         if c in _EMPTY_ESCAPES:
             return EMPTY
-        if c == "R":
-            return Choice((Row((Octet(1 << 13), Octet(1 << 10))), Octet(_CLASSES["v"])))
         if c in "pP":
             if self.accept("{"):
                 self.until("}")
             else:
                 self.take()
             return Octet(ANY)
-        if c in string.digits and c != "0":
+        if c in "123456789" and not _is_octal(c + self.left[:2]):
             raise self.error("references back are not supported")
         return Octet(self.escaped_set(c, caseless))
 
@@ -345,6 +343,11 @@ class _Reader:
 def _octet(octet: int, caseless: bool) -> Octet:
     mask = 1 << octet
     return Octet(folded(mask) if caseless else mask)
+
+
+def _is_octal(digits: str) -> bool:
+    """Three digits that are a byte; fewer could be a reference."""
+    return len(digits) == 3 and digits[0] in "123" and all(c in string.octdigits for c in digits)
 
 
 def _lowest(mask: int) -> int:

@@ -24,12 +24,19 @@ typedef struct {
     uint32_t first_user, user_count; /* patterns that need it, in `users` */
 } sw_literal;
 
+/* The literals whose windows a byte fits, as bits: `words` of them at fits[(place * 256 + byte) *
+ * words].  The windows that fit in all three places fit the text. */
+typedef struct {
+    const uint64_t *fits;
+    uint32_t words;
+    uint32_t first; /* literal */
+} sw_bucket;
+
 typedef struct {
     uint16_t passing[SW_WINDOW][256]; /* buckets that a byte passes at each place */
     uint8_t classes[256];             /* what the text is told to hold of each byte */
-    const uint32_t *first;            /* members of a bucket by the window's second byte: */
-    const uint32_t *members;          /* members[first[bucket << 8 | byte]] up to the next one's */
-    const sw_literal *literals;
+    sw_bucket buckets[SW_BUCKETS];
+    const sw_literal *literals;       /* those of a bucket stand together */
     const sw_set *sets;
     const uint32_t *users;
     /* The same tables as kernels want them, for the buckets 0 to 7 and 8 to 15. */
@@ -68,26 +75,41 @@ static inline int sw_holds(const sw_gate *gate, const sw_literal *literal, const
     return 1;
 }
 
-/* Compares the literals of `buckets` whose windows may begin at `at`. */
+static inline void sw_compare_one(const sw_gate *gate, const sw_literal *literal,
+                                  const uint8_t *text, size_t size, size_t at, sw_found *found)
+{
+    if (at < literal->offset || size - (at - literal->offset) < literal->size ||
+        !sw_holds(gate, literal, text + at - literal->offset))
+        return;
+    for (uint32_t i = 0; i < literal->user_count; i++) {
+        const uint32_t user = gate->users[literal->first_user + i];
+        const uint64_t bit = (uint64_t)1 << (user & 63);
+        if (!(found->bits[user >> 6] & bit)) {
+            found->bits[user >> 6] |= bit;
+            found->list[found->count++] = user;
+        }
+    }
+}
+
+/* Compares the literals of `buckets` whose windows begin at `at`. */
 static inline void sw_compare(const sw_gate *gate, const uint8_t *text, size_t size, size_t at,
                               uint32_t buckets, sw_found *found)
 {
-    const uint32_t second = at + 1 < size ? text[at + 1] : 0;
+    const size_t first = text[at];
+    const size_t second = 256 + (size_t)(at + 1 < size ? text[at + 1] : 0);
+    const size_t third = 512 + (size_t)(at + 2 < size ? text[at + 2] : 0);
     for (; buckets; buckets &= buckets - 1) {
-        const uint32_t key = (uint32_t)__builtin_ctz(buckets) << 8 | second;
-        for (uint32_t i = gate->first[key]; i < gate->first[key + 1]; i++) {
-            const sw_literal *literal = &gate->literals[gate->members[i]];
-            if (at < literal->offset || size - (at - literal->offset) < literal->size ||
-                !sw_holds(gate, literal, text + at - literal->offset))
-                continue;
-            for (uint32_t j = 0; j < literal->user_count; j++) {
-                const uint32_t user = gate->users[literal->first_user + j];
-                const uint64_t bit = (uint64_t)1 << (user & 63);
-                if (!(found->bits[user >> 6] & bit)) {
-                    found->bits[user >> 6] |= bit;
-                    found->list[found->count++] = user;
-                }
-            }
+        const sw_bucket *bucket = &gate->buckets[__builtin_ctz(buckets)];
+        const uint32_t words = bucket->words;
+        for (uint32_t word = 0; word < words; word++) {
+            uint64_t fit = bucket->fits[first * words + word] &
+                           bucket->fits[second * words + word] &
+                           bucket->fits[third * words + word];
+            for (; fit; fit &= fit - 1)
+                sw_compare_one(
+                    gate,
+                    &gate->literals[bucket->first + 64 * word + (uint32_t)__builtin_ctzll(fit)],
+                    text, size, at, found);
         }
     }
 }
