@@ -29,7 +29,7 @@ SHARES = {
 _MEAN_BYTES = 333
 _LEAST_BYTES, _MOST_BYTES = 60, 4096
 
-_WORDS = (
+_ENGLISH = (
     "the the the the of of and and and to to to in in is it you that that was for for on on are "
     "as with his they at be this this have from or or had by not but what some we can out other "
     "were all there when up use your how said an each she which do their time if will way about "
@@ -42,7 +42,8 @@ _WORDS = (
     "add even land here must big high such follow act why ask men change went light kind off "
     "need house picture try us again animal point mother world near build self earth order "
     "select update table group union message report meeting file server price account between"
-).split()  # noqa: SIM905 -- a text is easier to read
+)
+_WORDS = tuple(_ENGLISH.split())
 _ASIDES = ("don't", "it's", "we're", "(maybe)", "&")
 _ENDS = {".": 80, "?": 10, "!": 5, ";": 3, "...": 2}
 _NAMES = ("ann", "bob", "chandra", "dieter", "emeka", "fatima", "giulia", "hiro", "ines", "joao")
