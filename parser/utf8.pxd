@@ -4,8 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from sockwarden.parser.masking cimport unmask
 
-cdef enum:
-    LONG_BYTES = 128
+cdef extern from "simd/utf8.h":
+    enum: SW_UTF8_LONG_BYTES
 
 
 # All zero: at a boundary of characters.
@@ -28,7 +28,7 @@ cdef size_t utf8_unmask_long(Utf8 *self, uint8_t *out, const uint8_t *data, size
 # mostly ASCII: one pass for both gains nothing there.
 cdef inline size_t utf8_unmask(Utf8 *self, uint8_t *out, const uint8_t *data, size_t size,
                                uint32_t key) noexcept nogil:
-    if size >= LONG_BYTES:
+    if size >= SW_UTF8_LONG_BYTES:
         return utf8_unmask_long(self, out, data, size, key)
     if not unmask(out, data, size, key) and not self.need:
         return size

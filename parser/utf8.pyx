@@ -12,7 +12,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from sockwarden.parser.buffer cimport SLACK
-from sockwarden.parser.masking cimport unmask
+from sockwarden.parser.masking cimport rotate, unmask
 
 cdef extern from "simd/utf8.h" nogil:
     ctypedef size_t (*prefix_function "sw_utf8_fn")(const uint8_t *data, size_t size) noexcept
@@ -98,12 +98,19 @@ cdef size_t utf8_feed(Utf8 *self, const uint8_t *data, size_t size) noexcept nog
 
 cdef size_t utf8_unmask_long(Utf8 *self, uint8_t *out, const uint8_t *data, size_t size,
                              uint32_t key) noexcept nogil:
-    cdef size_t fine
-    if UNMASK_PREFIX == NULL or self.need:
-        if not unmask(out, data, size, key) and not self.need:
+    cdef size_t begun = self.need, fine
+    if UNMASK_PREFIX == NULL or size - begun < SW_UTF8_LONG_BYTES:
+        if not unmask(out, data, size, key) and not begun:
             return size
         return utf8_feed(self, out, size)
-    fine = UNMASK_PREFIX(out, data, size, key)
+    if begun:
+        # The character that the last chunk left open.
+        unmask(out, data, begun, key)
+        fine = scalar_feed(self, out, begun)
+        if fine < begun:
+            unmask(out, data, size, key)
+            return fine
+    fine = begun + UNMASK_PREFIX(out + begun, data + begun, size - begun, rotate(key, begun))
     return fine + scalar_feed(self, out + fine, size - fine) if fine < size else size
 
 
@@ -129,7 +136,7 @@ def use(variant):
     UNMASK_PREFIX = <unmask_prefix_function><size_t>unmask_prefix
 
 
-def unmasked_prefix(bytes masked, bytes key):
+def unmasked_prefix(bytes masked, bytes key, bytes before=b""):
     cdef Utf8 state = Utf8(0, 0, 0)
     cdef size_t size = len(masked)
     cdef uint32_t word
@@ -138,6 +145,7 @@ def unmasked_prefix(bytes masked, bytes key):
         raise MemoryError
     try:
         memcpy(&word, <const char *>key, sizeof(word))
+        utf8_feed(&state, before, len(before))
         fine = utf8_unmask(&state, out, masked, size, word)
         return out[:size], fine, fine == size and state.need == 0
     finally:

@@ -4,22 +4,22 @@
  * of the second; a third and fourth octet must be continuations and nothing else may be.
  *
  * Blocks of ASCII get no short cut: a branch that text makes unpredictable costs more than
- * the look-ups, and text that is all ASCII does not come here.
- *
- * Long text is mostly not ASCII as a whole, but in long parts: `unmask_prefix` looks at four
- * blocks together.
+ * the look-ups.  Short text that is ASCII does not come here, and `unmask_prefix` looks nothing up
+ * before the first part that is not.
  *
  * prefix: how many octets, from a boundary of characters on, are whole and valid
  * characters.  It may stop up to a block early, before something that is not: the scalar
  * code (utf8.pyx) goes on from there and tells the octet.
  * unmask_prefix: unmasks all (see masking.h), and tells the same of the outcome, in one pass
- * while the bytes come from memory.
+ * while the bytes come from memory; of SW_UTF8_LONG_BYTES at least.
  */
 #ifndef SOCKWARDEN_UTF8_H
 #define SOCKWARDEN_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+enum { SW_UTF8_LONG_BYTES = 144 }; /* two blocks, and what load_behind loads */
 
 typedef size_t (*sw_utf8_fn)(const uint8_t *data, size_t size);
 typedef size_t (*sw_unmask_utf8_fn)(uint8_t *out, const uint8_t *in, size_t size, uint32_t key);
@@ -67,9 +67,12 @@ enum {
         SW_CONTINUATION | SW_SURROGATE | SW_LARGE, SW_CONTINUATION | SW_SURROGATE | SW_LARGE, \
         SW_REPEAT_4(SW_SHORT)
 
-/* From 32 - n on: n ones, then zeros; for blocks of up to 32 octets. */
-#define SW_ONES_8 255, 255, 255, 255, 255, 255, 255, 255
-static const uint8_t sw_utf8_ones_zeros[64] = {SW_ONES_8, SW_ONES_8, SW_ONES_8, SW_ONES_8};
+/* The key for what follows the first `by` octets. */
+static inline uint32_t sw_rotate(uint32_t key, size_t by)
+{
+    const unsigned bits = (unsigned)(by & 3) * 8;
+    return key >> bits | key << (-bits & 31);
+}
 
 /* The boundary of characters at or before `at`, if what stands before it is valid. */
 static inline size_t sw_utf8_boundary(const uint8_t *data, size_t at)

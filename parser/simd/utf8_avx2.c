@@ -32,9 +32,9 @@ TARGET static inline block load_part(const uint8_t *data, size_t size)
     return load(part);
 }
 
-TARGET static inline block first_of(block octets, size_t size)
+TARGET static inline block load_behind(const uint8_t *data)
 {
-    return _mm256_and_si256(octets, load(sw_utf8_ones_zeros + 32 - size));
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)data));
 }
 
 TARGET static inline void store(uint8_t *out, block octets)

@@ -30,9 +30,9 @@ TARGET static inline block load_part(const uint8_t *data, size_t size)
     return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, (unsigned)size), data);
 }
 
-TARGET static inline block first_of(block octets, size_t size)
+TARGET static inline block load_behind(const uint8_t *data)
 {
-    return _mm512_maskz_mov_epi8(_bzhi_u64(~0ull, (unsigned)size), octets);
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)data));
 }
 
 TARGET static inline void store(uint8_t *out, block octets)

@@ -2,9 +2,9 @@
  *
  *   BLOCK, block           its size in octets, its type
  *   TARGET                 the functions' attribute
- *   zeros, load            a block
- *   load_part, first_of    the first `size` octets of one, from memory or as it is, then zeros
- *   store                  one
+ *   zeros, load, store     a block
+ *   load_part              its first `size` octets, then zeros
+ *   load_behind            a block that ends in the 16 octets at `data`
  *   repeated               the key again and again
  *   both, different        bitwise or, exclusive or
  *   is_ascii, is_zero      of all octets
@@ -33,39 +33,43 @@ TARGET static inline block unmasked(uint8_t *out, const uint8_t *in, block keys)
     return here;
 }
 
-TARGET static inline size_t unmask_prefix(uint8_t *out, const uint8_t *in, size_t size, uint32_t key)
+/* Errors in two blocks, by the one before them, which becomes the second. */
+TARGET static inline block unmask_pair(uint8_t *out, const uint8_t *in, block keys, block *before)
 {
-    const block keys = repeated(key);
-    block before = zeros(), errors = zeros();
+    const block a = unmasked(out, in, keys), b = unmasked(out + BLOCK, in + BLOCK, keys);
+    const block errors = both(errors_of(a, *before), errors_of(b, a));
+    *before = b;
+    return errors;
+}
+
+TARGET static inline size_t unmask_ascii(uint8_t *out, const uint8_t *in, size_t size, block keys)
+{
     size_t at = 0;
     for (; at + 4 * BLOCK <= size; at += 4 * BLOCK) {
         const block a = unmasked(out + at, in + at, keys);
         const block b = unmasked(out + at + BLOCK, in + at + BLOCK, keys);
         const block c = unmasked(out + at + 2 * BLOCK, in + at + 2 * BLOCK, keys);
         const block d = unmasked(out + at + 3 * BLOCK, in + at + 3 * BLOCK, keys);
-        /* `before` too: it may end within a character. */
-        if (!is_ascii(both(both(both(a, b), both(c, d)), before))) {
-            errors = both(errors, both(errors_of(a, before), errors_of(b, a)));
-            errors = both(errors, both(errors_of(c, b), errors_of(d, c)));
-        }
-        before = d;
+        if (!is_ascii(both(both(a, b), both(c, d))))
+            break;
     }
-    /* The rest is mostly ASCII, even of text that is not. */
-    const size_t begun = at;
-    block seen = before;
-    for (; at + BLOCK <= size; at += BLOCK)
-        seen = both(seen, unmasked(out + at, in + at, keys));
-    /* Zeros behind the end: an unfinished character is an error. */
-    const size_t left = size - at;
-    const block rest = first_of(different(load_part(in + at, left), keys), left);
-    store(out + at, rest);
-    if (!is_ascii(both(seen, rest))) {
-        for (at = begun; at + BLOCK <= size; at += BLOCK) {
-            const block here = load(out + at);
-            errors = both(errors, errors_of(here, before));
-            before = here;
-        }
-        errors = both(errors, errors_of(rest, before));
+    return at;
+}
+
+TARGET static inline size_t unmask_prefix(uint8_t *out, const uint8_t *in, size_t size,
+                                          uint32_t key)
+{
+    const block keys = repeated(key);
+    block before = zeros(), errors = zeros();
+    size_t at = unmask_ascii(out, in, size, keys);
+    for (; at + 2 * BLOCK <= size; at += 2 * BLOCK)
+        errors = both(errors, unmask_pair(out + at, in + at, keys, &before));
+    if (at < size) {
+        /* The last pair: some of it for the second time, so that none is a part of a block. */
+        at = size - 2 * BLOCK;
+        const block turned = repeated(sw_rotate(key, at));
+        before = different(load_behind(in + at - 16), turned);
+        errors = both(errors, unmask_pair(out + at, in + at, turned, &before));
     }
-    return is_zero(errors) ? size : prefix(out, size);
+    return is_zero(errors) ? sw_utf8_boundary(out, size) : prefix(out, size);
 }

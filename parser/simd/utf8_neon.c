@@ -32,9 +32,9 @@ static inline block load_part(const uint8_t *data, size_t size)
     return load(part);
 }
 
-static inline block first_of(block octets, size_t size)
+static inline block load_behind(const uint8_t *data)
 {
-    return vandq_u8(octets, load(sw_utf8_ones_zeros + 32 - size));
+    return load(data);
 }
 
 static inline void store(uint8_t *out, block octets)

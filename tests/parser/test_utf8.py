@@ -99,7 +99,27 @@ def test_unmasked_in_the_same_pass(parts, rest, key):
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_a_character_cut_in_every_place_of_a_block(cut):
-    for before in (*range(120, 134), *range(188, 196), *range(252, 260)):
+    for before in (*range(120, 134), *range(140, 148), *range(188, 196), *range(252, 260)):
         for after in (0, 1, 60, 300):
             clear = b"a" * before + "\U0001f600".encode()[:cut] + b"a" * after
             assert utf8.unmasked_prefix(clear, bytes(4)) == (clear, before + cut, False)
+
+
+@given(
+    st.text(alphabet="a\u00e9\u20ac\U0001f600", min_size=100, max_size=400),
+    st.integers(0, 3),
+    st.integers(0, 600),
+    st.integers(0, 255),
+    st.binary(min_size=4, max_size=4),
+)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_long_text_that_begins_within_a_character(text, skipped, at, octet, key):
+    octets = bytearray(text.encode())
+    octets[at % len(octets)] = octet
+    before, clear = bytes(octets[:skipped]), bytes(octets[skipped:])
+    state = earliest(before + clear)
+    if earliest(before)[0] == len(before):
+        found = utf8.unmasked_prefix(mask(clear, key), key, before)
+        assert found == (clear, state[0] - len(before), state[1])
