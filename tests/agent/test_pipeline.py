@@ -289,3 +289,21 @@ def test_a_connection_that_another_process_goes_on_with_outlives_its_first(rules
     assert way.counters["connections_open"] == 0
     way.deliver()
     assert [message.length for message in sink.of(Message)] == [5]
+
+
+def test_two_requests_at_once_of_which_the_first_is_refused(rules, sink):
+    way, talk = pipeline(rules, sink), Conversation(1)
+    other = Conversation(2, local="10.9.0.1:20000", remote="10.9.0.2:8080", role=CLIENT)
+    key = key_of(2)
+    refusal = b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 3\r\n\r\nno\n"
+    asked = request("/old", key=key_of(1), host="a.example") + request("/new", key=key)
+    answered = refusal + response(key) + frame(TEXT, b"welcome")
+    way.feed(talk.open() + talk.c2s(asked + frame(TEXT, b"hello", mask=MASK)) + talk.s2c(answered))
+    way.deliver()
+    assert [report.path for report in sink.of(Connection)][-1:] == ["/new"]
+    assert [(report.dir, report.length) for report in sink.of(Message)] == [("c2s", 5), ("s2c", 7)]
+    # The other end is known by the key of the request that was agreed to.
+    way.feed(other.open() + other.c2s(request("/new", key=key)) + other.s2c(response(key)))
+    way.deliver()
+    assert way.counters["duplicate_end"] == 1
+    assert len(sink.of(Connection)) == 1

@@ -18,12 +18,23 @@ from wsproto.extensions import PerMessageDeflate as WsprotoDeflate
 from sockwarden.parser import Control, DeflateParameters, FrameDecoder, Message
 
 FRAGMENT = st.text(alphabet="ab\u00e9\u20ac\U0001f600", max_size=60)
+OCTETS = st.one_of(st.binary(max_size=200), st.sampled_from([b"", b"the same words " * 300]))
+CONTROL = st.one_of(
+    st.tuples(st.just("ping"), st.binary(max_size=125)),
+    st.tuples(st.just("pong"), st.binary(max_size=125)),
+)
+# A message: its fragments, and what stands before each of them but the first
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("text"), st.lists(FRAGMENT, min_size=1, max_size=3)),
-        st.tuples(st.just("binary"), st.lists(st.binary(max_size=200), min_size=1, max_size=3)),
-        st.tuples(st.just("ping"), st.binary(max_size=125)),
-        st.tuples(st.just("pong"), st.binary(max_size=125)),
+        st.tuples(
+            st.just("text"),
+            st.lists(st.tuples(FRAGMENT, st.none() | CONTROL), min_size=1, max_size=3),
+        ),
+        st.tuples(
+            st.just("binary"),
+            st.lists(st.tuples(OCTETS, st.none() | CONTROL), min_size=1, max_size=3),
+        ),
+        CONTROL,
     ),
     max_size=8,
 )
@@ -40,9 +51,11 @@ def spoken_by_websockets(sender, steps, deflate):
         if kind in ("ping", "pong"):
             getattr(protocol, f"send_{kind}")(content)
             continue
-        for at, part in enumerate(content):
+        for at, (part, before) in enumerate(content):
             octets = part.encode() if kind == "text" else part
             fin = at == len(content) - 1
+            if at and before:
+                getattr(protocol, f"send_{before[0]}")(before[1])
             if at:
                 protocol.send_continuation(octets, fin=fin)
             elif kind == "text":
@@ -69,29 +82,36 @@ def spoken_by_wsproto(sender, steps, deflate):
         if kind in ("ping", "pong"):
             wire += peer.send(events[kind](payload=content))
             continue
-        for at, part in enumerate(content):
+        for at, (part, before) in enumerate(content):
+            if at and before:
+                wire += peer.send(events[before[0]](payload=before[1]))
             wire += peer.send(events[kind](data=part, message_finished=at == len(content) - 1))
     return wire + peer.send(CloseConnection(code=1001, reason="bye"))
 
 
+CONTROLS = {"ping": 9, "pong": 10}
+
+
 def meant(steps):
     for kind, content in steps:
-        if kind in ("ping", "pong"):
-            yield {"ping": 9, "pong": 10}[kind], content, 1
-        else:
-            parts = [part.encode() if kind == "text" else part for part in content]
-            yield 1 if kind == "text" else 2, b"".join(parts), len(parts)
+        if kind in CONTROLS:
+            yield CONTROLS[kind], content, 1
+            continue
+        for _, before in content[1:]:
+            if before:
+                yield CONTROLS[before[0]], before[1], 1
+        parts = [part.encode() if kind == "text" else part for part, _ in content]
+        yield 1 if kind == "text" else 2, b"".join(parts), len(parts)
     yield 8, b"\x03\xe9bye", 1
 
 
 @pytest.mark.parametrize("spoken_by", [spoken_by_websockets, spoken_by_wsproto])
 @pytest.mark.parametrize("sender", ["client", "server"])
-@pytest.mark.parametrize(
-    "deflate", [None, DeflateParameters(), DeflateParameters(10, no_context_takeover=True)]
-)
-@given(STEPS, st.integers(1, 50))
-@settings(max_examples=40, deadline=None)
-def test_what_a_peer_sends(spoken_by, sender, deflate, steps, size):
+@pytest.mark.parametrize("packed", [False, True])
+@given(STEPS, st.integers(1, 50), st.integers(9, 15), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_what_a_peer_sends(spoken_by, sender, packed, steps, size, bits, alone):
+    deflate = DeflateParameters(bits, no_context_takeover=alone) if packed else None
     wire = spoken_by(sender, steps, deflate)
     decoder = FrameDecoder(sender, deflate)
     events = []
