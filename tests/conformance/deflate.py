@@ -165,6 +165,22 @@ def violations():
         extensions=NAME + without,
         takeover=(False, False),
     )
+    # Section 7.1.1: the sender repeats what the receiver does not keep
+    keeps = Deflater()
+    repeated = [keeps(NOISE), keeps(NOISE)]
+    yield from from_both(
+        "a context that was agreed away",
+        lambda p: (
+            [p.frame(BINARY, packed, rsv=4) for packed in repeated] + [p.frame(TEXT, HELLO, rsv=4)],
+            [
+                p.message(BINARY, NOISE, packed=True),
+                p.anomaly("inflate_error"),
+                p.message(TEXT, b"Hello", packed=True),
+            ],
+        ),
+        extensions=NAME + without,
+        takeover=(False, False),
+    )
     for octets in (b"bad \xff text", b"cut \xe2\x82"):
         yield from from_both(
             f"bad text, packed {len(octets)}",

@@ -101,6 +101,16 @@ def test_parameters(bits, no_takeover):
     assert [event.length for event in events] == [len(message) for message in messages]
 
 
+@pytest.mark.parametrize("bits", range(8, 12))
+def test_a_repetition_from_beyond_the_window(bits):
+    deflater = Deflater()  # of 32 KiB
+    noise = os.urandom(3000)
+    first, second = (frame(BINARY, deflater(noise), rsv=4) for _ in range(2))
+    events = decode(first + second, DeflateParameters(window_bits=bits))
+    assert payloads(events) == [noise]
+    assert kinds(events) == [("inflate_error", len(first))]
+
+
 @pytest.mark.parametrize("bits", [7, 16, 0, -1])
 def test_window_bits_out_of_range(bits):
     with pytest.raises(ValueError, match="8 to 15"):
