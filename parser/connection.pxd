@@ -29,6 +29,7 @@ cdef enum Phase:
 cdef struct Opening:
     HeadState scan
     Body body
+    bint asked              # for the upgrade, and the body that was declared has not begun
     Buffer head             # the first Limits.head_bytes of it
     Buffer early            # what came in PHASE_WAIT, as many at most
     uint64_t early_missing  # behind `early`: lost, or beyond its bound

@@ -138,7 +138,6 @@ cdef bint go_on(Connection *self, uint16_t status) noexcept nogil:
     cdef Buffer early[2]
     cdef int direction
     if (not status or not is_whole(self, C2S) or not is_whole(self, S2C)
-            or client.phase != PHASE_WAIT
             or client.opening.early_missing or server.opening.early_missing
             or client.ended or server.ended
             or not is_framed(Text(server.opening.head.data, server.opening.head.size), status)):
@@ -146,7 +145,10 @@ cdef bint go_on(Connection *self, uint16_t status) noexcept nogil:
     self.told = False
     self.refused = True
     skip_message(server, status not in (NO_CONTENT, NOT_MODIFIED))
-    skip_message(client, True)
+    if client.phase != PHASE_BODY:
+        client.phase = PHASE_HEAD
+    client.opening.scan = HEAD_START
+    client.opening.head.size = 0
     for direction in range(2):
         early[direction] = self.side[direction].opening.early
         memset(&self.side[direction].opening.early, 0, sizeof(Buffer))
@@ -178,8 +180,8 @@ cdef void settle(Connection *self, bint at_once) noexcept nogil:
         if not client.ended and not at_once:
             return
         client.opening.early_missing = 1  # of a size that is not known
-    if not event.upgraded and client.phase != PHASE_WAIT and (
-            self.refused or not (client.opening.head.size or client.ended or at_once)):
+    if (not event.upgraded and client.phase != PHASE_WAIT and client.opening.scan != HEAD_WHOLE
+            and (self.refused or not (client.opening.head.size or client.ended or at_once))):
         return  # nobody asked again, or the request is still to come
     self.told = True
     event.request = client.opening.head.data
@@ -231,6 +233,12 @@ cdef void head_is_whole(Connection *self, Direction direction) noexcept nogil:
             skip_message(side, True)
             return
         self.handler.request(self.handler.user, head.data, head.size)
+        body_begin(&side.opening.body, head)
+        if side.opening.body.state != BODY_DONE:
+            # RFC 9110 section 7.8: the other protocol begins behind the whole request.
+            side.phase = PHASE_BODY
+            side.opening.asked = True
+            return
     else:
         status = head_status(head)
         if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
@@ -256,6 +264,26 @@ cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data
     keep(&side.opening.head, data + blank, used - blank, self.limits.head_bytes)
     if side.opening.scan == HEAD_WHOLE:
         head_is_whole(self, direction)
+    return used
+
+
+# A body, of the request that asks for the upgrade too.  Some servers read no body of that one:
+# if it begins like a frame, it is one.
+cdef size_t feed_body(Connection *self, Direction direction, const uint8_t *data,
+                      size_t size) noexcept nogil:
+    cdef Side *side = &self.side[<int>direction]
+    cdef size_t used = 0
+    if side.opening.asked and begins_frame(data[0]):
+        side.opening.body.state = BODY_DONE
+    side.opening.asked = False
+    if side.opening.body.state != BODY_DONE:
+        used = body_skip(&side.opening.body, data, size)
+    if side.opening.body.state == BODY_DONE:
+        if side.opening.scan != HEAD_WHOLE:
+            side.phase = PHASE_HEAD
+        else:
+            side.phase = PHASE_WAIT
+            settle(self, False)
     return used
 
 
@@ -317,9 +345,7 @@ cdef void feed(Connection *self, Direction direction, const uint8_t *data,
             else:
                 used = feed_head(self, direction, data, size)
         elif side.phase == PHASE_BODY:
-            used = body_skip(&side.opening.body, data, size)
-            if side.opening.body.state == BODY_DONE:
-                side.phase = PHASE_HEAD
+            used = feed_body(self, direction, data, size)
         elif side.phase == PHASE_WAIT:
             used = feed_early(self, direction, data, size)
         else:

@@ -180,6 +180,10 @@ def _request(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object]
         "bad_connection": not _has_token(fields, "connection", "upgrade"),
         "bad_key": not _is_key(key),
         "bad_version": version != VERSION,
+        "request_body": (
+            (_first(fields, "content-length") or "").strip("0") != ""
+            or _first(fields, "transfer-encoding") is not None
+        ),
         "bad_extension_offer": not extensions.offered_well((offer or "").encode("latin-1")),
     }
     if _is_whole(raw):

@@ -158,6 +158,42 @@ def test_another_request_after_a_refusal(size, pipelined, request_, response):
     assert talk.decoder.memory <= 1024
 
 
+BODIES = [
+    (b"Content-Length: 18\r\n", b"GET / HTTP/1.1\r\n\r\n"),
+    (b"Transfer-Encoding: chunked\r\n", b"2\r\n\x81\x80\r\n0\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize(("field", "body"), BODIES)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("answer_first", [True, False])
+def test_a_body_of_the_request_that_asks(field, body, size, answer_first):
+    request_ = REQUEST[:-2] + field + b"\r\n"
+    client = request_ + body + REQUEST + CLIENT
+    talk = Conversation()
+    talk.say("c2s", *(client[at : at + size] for at in range(0, len(request_) + 3, size)))
+    rest = client[talk.position["c2s"] - 1000 :]
+    turns = [("s2c", REFUSAL + RESPONSE), ("c2s", rest)]
+    for direction, octets in turns if answer_first else turns[::-1]:
+        talk.say(direction, octets)
+    assert [seen.status for seen in talk.handshakes()] == [426, 101]
+    assert "request_body" in talk.handshakes()[0].faults
+    assert talk.messages() == BOTH[:1]
+    talk = Conversation().say("c2s", request_).say("s2c", RESPONSE)
+    talk.say("c2s", body + CLIENT)
+    assert talk.messages() == BOTH[:1]
+
+
+def test_a_body_that_is_declared_and_does_not_come():
+    # Servers that read no body of such a request take what follows for frames.
+    request_ = REQUEST[:-2] + b"Content-Length: 100000\r\n\r\n"
+    talk = (
+        Conversation().say("c2s", request_).say("s2c", RESPONSE).say("c2s", CLIENT[:1], CLIENT[1:])
+    )
+    assert talk.messages() == BOTH[:1]
+    assert talk.kinds() == []
+
+
 def test_responses_before_their_requests_with_a_refusal():
     talk = Conversation().say("s2c", REFUSAL + RESPONSE + SERVER)
     talk.say("c2s", REQUEST + REQUEST + CLIENT)
