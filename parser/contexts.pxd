@@ -62,6 +62,10 @@ cdef inflate_state *context_resume(Context *self) noexcept nogil
 
 cdef size_t context_memory(const Context *self) noexcept nogil
 
+# Memory beside the contexts, of their budget, as far as it is free.  False: it is not.
+cdef bint contexts_borrow(size_t size) noexcept nogil
+cdef void contexts_repay(size_t size) noexcept nogil
+
 # Of the process.  A lower limit takes effect as contexts grow.
 cdef void contexts_limit(uint64_t limit_bytes) noexcept nogil
 cdef ContextUsage contexts_usage() noexcept nogil

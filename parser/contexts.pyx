@@ -249,6 +249,17 @@ cdef size_t context_memory(const Context *self) noexcept nogil:
 
 # --- the process ---
 
+cdef bint contexts_borrow(size_t size) noexcept nogil:
+    if sw_add(&held_bytes, size) <= sw_load(&limit_bytes):
+        return True
+    sw_subtract(&held_bytes, size)
+    return False
+
+
+cdef void contexts_repay(size_t size) noexcept nogil:
+    sw_subtract(&held_bytes, size)
+
+
 cdef void contexts_limit(uint64_t bound) noexcept nogil:
     sw_store(&limit_bytes, bound)
 

@@ -39,5 +39,11 @@ cdef bint inflater_rest(Inflater *self, Workspace *space) noexcept nogil
 # The message is over.  `whole`: each of its octets was inflated.
 cdef void inflater_end(Inflater *self, Workspace *space, bint whole) noexcept nogil
 
+# The context was lost, nobody knows how.
+cdef void inflater_lost(Inflater *self) noexcept nogil
+
+# It was found again: this is the window.
+cdef void inflater_found(Inflater *self, const uint8_t *window, size_t size) noexcept nogil
+
 cdef size_t inflater_memory(const Inflater *self) noexcept nogil
 cdef void inflater_free(Inflater *self) noexcept nogil

@@ -14,8 +14,8 @@ How far back a message may refer: to the negotiated window as it was when the me
 all of the message itself.  That is what zlib does when it inflates a message in one call, as
 peers do; in smaller pieces it refuses some of that.  So no cut of the stream changes what is told.
 
-Once octets of a context are bad or missing, later messages could come out wrong
-without any sign of it: they are refused, for as long as the connection lives.
+Once octets of a context are bad or missing, later messages could come out wrong without any sign
+of it: they are refused until the context is known again (doubt.pyx).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -216,6 +216,20 @@ cdef void inflater_end(Inflater *self, Workspace *space, bint whole) noexcept no
         inflater_free(self)
     elif self.active or self.context != NULL and enter(self, space):
         remember(self, space)
+
+
+cdef void inflater_lost(Inflater *self) noexcept nogil:
+    if self.parameters.enabled:
+        lose(self)
+
+
+cdef void inflater_found(Inflater *self, const uint8_t *window, size_t size) noexcept nogil:
+    self.made = 0
+    self.final = self.active = self.broken = False
+    if take(self) and context_remember(self.context, window, size, window_of(self)):
+        context_give(self.context)
+    else:
+        lose(self)
 
 
 cdef size_t inflater_memory(const Inflater *self) noexcept nogil:

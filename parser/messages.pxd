@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from sockwarden.parser.buffer cimport Buffer
 from sockwarden.parser.digest cimport Digest
+from sockwarden.parser.doubt cimport Doubt
 from sockwarden.parser.events cimport CONTINUATION, INVALID_UTF8, TEXT, Direction, Handler, Limits
 from sockwarden.parser.header cimport Header
 from sockwarden.parser.inflate cimport Inflater
@@ -20,6 +21,7 @@ cdef struct Messages:
     const Handler *handler
     const Limits *limits
     Inflater inflater
+    Doubt *doubt            # inflates while the inflater's context is lost, NULL: it was not needed
     Digest *digest
     # The open message
     Buffer kept             # its first bytes
@@ -34,6 +36,7 @@ cdef struct Messages:
     uint8_t open
     uint8_t compressed
     uint8_t withheld        # cannot be inflated
+    uint8_t unsure          # depends on what was lost
     uint8_t capped          # inflated as far as Limits.inflated_bytes, and no further
     uint8_t cut             # nothing more is kept
     uint8_t missing         # octets are

@@ -21,13 +21,15 @@ from libc.string cimport memcpy, memset
 from sockwarden.parser.buffer cimport buffer_memory, buffer_release
 from sockwarden.parser.digest cimport (
     SHA256_BYTES, Digest, digest_finish, digest_free, digest_start, digest_update)
+from sockwarden.parser.doubt cimport (
+    doubt_begin, doubt_free, doubt_memory, doubt_new, doubt_step, doubt_window)
 from sockwarden.parser.events cimport (
     DIGEST_ALL, DIGEST_CUT, INFLATE_ERROR, INVALID_UTF8, TEXT, TRUNCATED,
     Anomaly, Direction, MessageEvent)
 from sockwarden.parser.header cimport OPCODE, Header
 from sockwarden.parser.inflate cimport (
     INFLATE_BAD, INFLATE_DONE, INFLATE_LOST, InflateState, inflater_begin, inflater_end,
-    inflater_free, inflater_memory, inflater_rest, inflater_step)
+    inflater_found, inflater_free, inflater_lost, inflater_memory, inflater_rest, inflater_step)
 from sockwarden.parser.masking cimport non_ascii, rotate, unmask
 from sockwarden.parser.utf8 cimport Utf8, utf8_feed
 from sockwarden.parser.workspace cimport (
@@ -41,6 +43,22 @@ cdef inline void tell(const Messages *self, Anomaly kind, uint64_t offset) noexc
     self.handler.anomaly(self.handler.user, <Direction>self.direction, kind, offset)
 
 
+# The context was lost: the message may be right without it.
+cdef bint begin_doubtful(Messages *self) noexcept nogil:
+    if self.doubt == NULL:
+        self.doubt = doubt_new(self.inflater.parameters.window_bits)
+    return self.doubt != NULL and doubt_begin(self.doubt)
+
+
+# The context is known again.
+cdef void end_doubt(Messages *self, Workspace *space) noexcept nogil:
+    cdef size_t size = doubt_window(self.doubt, space.scratch)
+    if size:
+        doubt_free(self.doubt)
+        self.doubt = NULL
+        inflater_found(&self.inflater, space.scratch, size)
+
+
 cdef void messages_open(Messages *self, Workspace *space, const Header *header,
                         bint compressed) noexcept nogil:
     cdef uint8_t opcode = header.first & OPCODE
@@ -49,13 +67,13 @@ cdef void messages_open(Messages *self, Workspace *space, const Header *header,
     self.compressed = compressed
     self.offset = header.offset
     self.length = self.wire_length = self.fragments = 0
-    self.withheld = self.capped = self.cut = self.missing = self.hashing = False
+    self.withheld = self.unsure = self.capped = self.cut = self.missing = self.hashing = False
     self.valid_utf8 = True
     memset(&self.utf8, 0, sizeof(Utf8))
     if self.limits.digest == DIGEST_ALL:
         self.hashing = digest_start(&self.digest)
     if compressed:
-        self.withheld = not inflater_begin(&self.inflater)
+        self.withheld = not inflater_begin(&self.inflater) and not begin_doubtful(self)
 
 
 # Where the next octets of the clear payload go, and how many at most.
@@ -99,9 +117,17 @@ cdef void take_clear(Messages *self, Workspace *space, const uint8_t *data, size
         size -= some
 
 
+# The open message is not inflated to its end.
+cdef void lose_context(Messages *self, Workspace *space) noexcept nogil:
+    if self.doubt != NULL:
+        self.doubt.stale = True
+    else:
+        inflater_end(&self.inflater, space, False)
+
+
 cdef void inflate_error(Messages *self, Workspace *space) noexcept nogil:
     self.withheld = True
-    inflater_end(&self.inflater, space, False)
+    lose_context(self, space)
     tell(self, INFLATE_ERROR, self.frame_offset)
 
 
@@ -136,8 +162,29 @@ cdef void take_inflated(Messages *self, Workspace *space, const uint8_t *data,
         data += some
         size -= some
     if self.capped:
-        inflater_end(&self.inflater, space, False)
+        lose_context(self, space)
         tell(self, TRUNCATED, self.frame_offset)
+
+
+cdef void take_doubtful(Messages *self, Workspace *space, const uint8_t *data,
+                        size_t size) noexcept nogil:
+    cdef const uint8_t *out
+    cdef size_t made = 1, sure
+    cdef bint fine
+    while (size or made) and not self.withheld and not self.capped:
+        fine = doubt_step(self.doubt, space, &data, &size, &out, &made, &sure)
+        if not self.unsure:
+            take_inflated(self, space, out, sure)
+        else:
+            sure = 0
+        if sure < made:
+            self.unsure = True
+            self.length += made - sure
+            if self.length > self.limits.inflated_bytes:
+                self.withheld = True
+                lose_context(self, space)
+        if not fine and not self.withheld and not self.capped:
+            inflate_error(self, space)
 
 
 cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
@@ -145,6 +192,9 @@ cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
     cdef InflateState state
     cdef const uint8_t *out
     cdef size_t made
+    if self.doubt != NULL:
+        take_doubtful(self, space, data, size)
+        return
     while not self.withheld and not self.capped:
         state = inflater_step(&self.inflater, space, &data, &size, &out, &made)
         if made:
@@ -190,7 +240,7 @@ cdef void messages_missing(Messages *self, Workspace *space, uint64_t size) noex
     if self.compressed:
         if not self.withheld and not self.capped:
             self.withheld = True
-            inflater_end(&self.inflater, space, False)
+            lose_context(self, space)
         return
     self.key = rotate(self.key, <size_t>(size & 3))
     while size and not self.cut:
@@ -219,11 +269,14 @@ cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
         # A message without any octet is no deflate block (RFC 7692 7.2.3.6 sends 0x00);
         # it is taken as empty, and the context is left alone.  Behind a final block without
         # the 0x00 of 7.2.3.4 the tail would begin a block that the sender knows nothing of.
-        if self.wire_length and not self.inflater.final:
+        if self.wire_length and not (
+                self.doubt.final if self.doubt != NULL else self.inflater.final):
             take_packed(self, space, TAIL, 4)
-        if not self.withheld:
+        if self.doubt != NULL:
+            end_doubt(self, space)
+        elif not self.withheld:
             inflater_end(&self.inflater, space, True)
-    if self.withheld:
+    if self.withheld or self.unsure:
         self.withheld_messages += 1
         close_message(self, space)
         return
@@ -251,22 +304,25 @@ cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,
 
 cdef void messages_abandon(Messages *self, Workspace *space) noexcept nogil:
     if self.compressed and not self.withheld and not self.capped:
-        inflater_end(&self.inflater, space, False)
+        lose_context(self, space)
     close_message(self, space)
 
 
 cdef void messages_lost(Messages *self) noexcept nogil:
-    if self.inflater.parameters.enabled and not self.inflater.parameters.no_context_takeover:
-        self.inflater.broken = True
-        inflater_free(&self.inflater)
+    inflater_lost(&self.inflater)
+    if self.doubt != NULL:
+        self.doubt.stale = True
 
 
 cdef size_t messages_memory(const Messages *self) noexcept nogil:
     return (buffer_memory(&self.kept) + inflater_memory(&self.inflater)
+            + doubt_memory(self.doubt)
             + (sizeof(Digest) if self.digest != NULL else 0))
 
 
 cdef void messages_free(Messages *self) noexcept nogil:
     buffer_release(&self.kept)
     inflater_free(&self.inflater)
+    doubt_free(self.doubt)
+    self.doubt = NULL
     digest_free(&self.digest)

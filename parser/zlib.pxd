@@ -7,6 +7,7 @@ cdef extern from "zlib.h" nogil:
         Z_OK
         Z_STREAM_END
         Z_BUF_ERROR
+        Z_DATA_ERROR
         Z_SYNC_FLUSH
         MAX_WBITS
     ctypedef struct z_stream:
@@ -20,6 +21,7 @@ cdef extern from "zlib.h" nogil:
     int inflateReset(z_stream *stream)
     int inflateResetKeep(z_stream *stream)
     int inflateSetDictionary(z_stream *stream, const uint8_t *dictionary, unsigned int size)
+    int inflateGetDictionary(z_stream *stream, uint8_t *dictionary, unsigned int *size)
     int inflate(z_stream *stream, int flush)
 
 cdef enum:

@@ -23,30 +23,59 @@ class LostError(Exception):
     """Nothing says where the next frame begins."""
 
 
+class Window:
+    """One inflater, and what it may copy from."""
+
+    def __init__(self, window=b""):
+        self.window = window
+        self.final = False  # what came last ended with a final block
+        self.zlib = zlib.decompressobj(-15, zdict=window)
+
+    def inflate(self, packed):
+        """Clear octets, and whether it went on; the octets before an error are told too."""
+        clear = b""
+        some = b"?"
+        while packed or some:
+            try:
+                some = self.zlib.decompress(packed, 1)
+            except zlib.error:
+                return clear, False
+            clear += some
+            self.window = (self.window + some)[-32768:]
+            packed = self.zlib.unconsumed_tail
+            if self.zlib.eof:  # a final block: the window goes on behind it
+                packed = self.zlib.unused_data
+                self.zlib = zlib.decompressobj(-15, zdict=self.window)
+                self.final = True
+                some = b""
+            elif packed or some:
+                self.final = False
+        return clear, True
+
+
 class Context:
     """The receiving side of permessage-deflate."""
 
     def __init__(self, takeover):
         self.takeover = takeover
-        self.broken = False
-        self.final = False  # what came last ended with a final block
         self.reset()
 
     def reset(self):
-        self.window = b""
-        self.zlib = zlib.decompressobj(-15)
+        self.windows = [Window()]
+        self.final = False  # what came last ended with a final block
+
+    def lose(self):
+        """What was sent before may have been anything."""
+        if self.takeover:
+            self.windows = [Window(bytes(32768)), Window(b"\xff" * 32768)]
+            self.final = False
 
     def inflate(self, packed):
-        clear = b""
-        while packed:
-            some = self.zlib.decompress(packed)
-            clear += some
-            self.window = (self.window + some)[-32768:]
-            packed = self.zlib.unused_data
-            self.final = self.zlib.eof
-            if self.final:  # a final block: the window goes on behind it
-                self.zlib = zlib.decompressobj(-15, zdict=self.window)
-        return clear
+        """Clear octets, how many of them are the same whatever was lost, whether it went on."""
+        clear, fine = zip(*[window.inflate(packed) for window in self.windows], strict=True)
+        self.final = self.windows[0].final
+        same = [len(set(octets)) == 1 for octets in zip(*clear, strict=True)]
+        return clear[0], [*same, False].index(False), all(fine)
 
 
 class Text:
@@ -85,7 +114,7 @@ class Message:
         self.offset = offset
         self.payload = bytearray()
         self.fragments = 0
-        self.missing = self.withheld = False
+        self.missing = self.withheld = self.unsure = False
         self.valid = True
         self.wire = 0
         self.text = Text()
@@ -186,8 +215,8 @@ class Oracle:
             self.tell("data_after_close", start)
 
     def drop_message(self):
-        if self.message.compressed and self.context.takeover:
-            self.context.broken = True
+        if self.message.compressed:
+            self.context.lose()
         self.message = None
 
     def lengths(self, opcode):
@@ -242,10 +271,8 @@ class Oracle:
         if not self.message:
             compressed = bool(rsv & 4 and self.context and opcode in (1, 2))
             self.message = Message(opcode, compressed, start)
-            if compressed:
-                if not self.context.takeover:
-                    self.context.reset()
-                self.message.withheld = self.context.broken
+            if compressed and not self.context.takeover:
+                self.context.reset()
         message = self.message
         message.fragments += 1
         for offset, octet in self.payload(key, length):
@@ -268,18 +295,18 @@ class Oracle:
 
     def break_context(self):
         self.message.withheld = True
-        self.context.broken = self.context.takeover
+        self.context.lose()
 
     def inflate(self, packed, start):
         if self.message.withheld:
             return
-        try:
-            clear = self.context.inflate(packed)
-        except zlib.error:
+        clear, sure, fine = self.context.inflate(packed)
+        if not self.message.unsure:
+            self.take(clear[:sure], start)
+        self.message.unsure |= sure < len(clear)
+        if not fine:
             self.break_context()
             self.tell("inflate_error", start)
-        else:
-            self.take(clear, start)
 
     def take(self, clear, offset):
         message = self.message
@@ -295,7 +322,7 @@ class Oracle:
         message = self.message
         if message.compressed and message.wire and not self.context.final:
             self.inflate(b"\x00\x00\xff\xff", start)
-        if not message.withheld:
+        if not message.withheld and not message.unsure:
             if message.valid and not message.missing and message.text.pending:
                 message.valid = False
                 self.tell("invalid_utf8", start if message.compressed else self.at - 1)

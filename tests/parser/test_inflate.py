@@ -237,8 +237,8 @@ def bomb(mebibytes: int) -> bytes:
     return packed + packed_by(packer, b"")
 
 
-@pytest.mark.parametrize(("takeover", "later"), [(True, []), (False, [b"next"])])
-def test_a_bomb_is_inflated_so_far_and_no_further(takeover, later):
+@pytest.mark.parametrize("takeover", [True, False])
+def test_a_bomb_is_inflated_so_far_and_no_further(takeover):
     stream = frame(PING) + frame(BINARY, bomb(8), rsv=4)
     deflate = DeflateParameters(no_context_takeover=not takeover)
     told_of = []
@@ -247,9 +247,9 @@ def test_a_bomb_is_inflated_so_far_and_no_further(takeover, later):
         pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
         events = [event for piece in pieces for event in decoder.feed(piece)]
         told_of.append(events)
-        assert [
-            event.payload for event in decoder.feed(frame(BINARY, raw(b"next"), rsv=4))
-        ] == later
+        assert [event.payload for event in decoder.feed(frame(BINARY, raw(b"next"), rsv=4))] == [
+            b"next"
+        ]
     assert told_of[0] == told_of[1]
     _, anomaly, message = told_of[0]
     assert (anomaly.kind, anomaly.offset) == ("truncated", 2)
