@@ -4,56 +4,7 @@
  * the order of what is frequent: a descriptor that is none of our business costs one look-up.
  */
 
-/* What a descriptor or an SSL object that was not seen yet belongs to, in `key`.  True: to
- * something that is a WebSocket or may become one. */
-static __always_inline int first_sight(const struct who *who, const struct moved *moved,
-                                       struct who *key)
-{
-    struct connection fresh = {};
-    struct iovec64 first = nth_buffer(moved, 0);
-    u32 process = who->process >> 32;
-    if (excluded.lookup(&process)) {
-        ignore(who, NOT_HTTP);
-        return 0;
-    }
-    if (moved->source == SW_SOCKET) {
-        u64 sock = sock_of(moved->fd, &fresh.inode);
-        if (!sock) {
-            ignore(who, NOT_HTTP);
-            return 0;
-        }
-        key->process = 0;
-        key->handle = fresh.sock = sock;
-        if (is_known_socket(key, fresh.inode)) {
-            descriptors.update((struct who *)who, &sock);
-            return 1;
-        }
-    }
-    if (first.size >= 4) { /* else the gate learns */
-        u32 word = 0;
-        bpf_probe_read_user(&word, sizeof word, (void *)first.base);
-        if (is_tls_record(word) && moved->source == SW_SOCKET) {
-            ignore(who, TLS_RECORDS);
-            note_tls_socket(who, moved);
-            return 0;
-        }
-        if (!is_method(word) && !is_proxy_header(word) && word != WORD_HTTP) {
-            ignore(who, NOT_HTTP);
-            return 0;
-        }
-    }
-    fresh.process = who->process;
-    fresh.requester = moved->flow;
-    fresh.last_flow = FLOW_NONE;
-    fresh.source = moved->source;
-    fresh.fd = moved->fd;
-    candidates.update(key, &fresh);
-    if (moved->source == SW_SOCKET)
-        descriptors.update((struct who *)who, &fresh.sock);
-    return 1;
-}
-
-/* The connection of a call, and its `key`; 0: none that matters. */
+/* The connection of a call, and its `key`; 0: none is known. */
 static __always_inline struct connection *connection_of(const struct who *who,
                                                         const struct moved *moved,
                                                         struct who *key)
@@ -73,8 +24,6 @@ static __always_inline struct connection *connection_of(const struct who *who,
     } else {
         connection = connection_at(key);
     }
-    if (!connection && first_sight(who, moved, key))
-        connection = connection_at(key);
     return connection;
 }
 
@@ -108,14 +57,14 @@ static __always_inline u32 share(const struct who *key, const struct who *user,
  * on at once. */
 static __always_inline u32 see_http(const struct who *key, const struct who *who,
                                     struct connection *connection, const struct moved *moved,
-                                    u64 position, int vector, u64 *size)
+                                    u64 position, int shared, u64 *size)
 {
     u8 state = connection->state;
     u32 flow = moved->flow & 1; /* the mask is for the verifier */
     u32 jump = STAY;
     if (state == ASKED) {
         if (flow != connection->requester)
-            see_response(connection, moved, vector);
+            see_response(connection, moved, shared);
         return STAY;
     }
     if (state == LEARNING) /* nothing is answered before four bytes: the first were no request's */
@@ -133,7 +82,7 @@ static __always_inline u32 see_http(const struct who *key, const struct who *who
         *size = 0;
         return share(key, who, moved, position, 0, JUMP_GATE);
     }
-    if (state != REFUSED || vector)
+    if (state != REFUSED || shared)
         *size = 0;
     if (*size > connection->passing[flow])
         *size = connection->passing[flow];
@@ -141,19 +90,14 @@ static __always_inline u32 see_http(const struct who *key, const struct who *who
     return jump;
 }
 
-/* Returns the program that goes on with it, or STAY.  `vector` is constant: a vector is left to
- * that program, which saves this one the code that writes records. */
-static __always_inline u32 see(const struct who *who, const struct moved *moved, int vector)
+/* The bytes of a call belong to `connection`.  Returns the program that goes on with it, or STAY.
+ * `shared` is constant: true leaves the writing of records to that program, which saves this one
+ * their code. */
+static __always_inline u32 take(const struct who *key, const struct who *who,
+                                struct connection *connection, const struct moved *moved,
+                                int shared)
 {
-    u8 *why = ignored.lookup((struct who *)who);
-    if (why) {
-        if (*why == TLS_RECORDS)
-            note_tls_socket(who, moved);
-        return STAY;
-    }
-    struct who key = *who;
-    struct connection *connection = connection_of(who, moved, &key);
-    if (!connection || connection->state == HIDDEN)
+    if (connection->state == HIDDEN)
         return STAY;
     if (connection->process != who->process)
         adopt(connection, who->process);
@@ -164,11 +108,27 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
     u64 size = moved->size;
     u32 jump = STAY;
     if (connection->state != OPEN)
-        jump = see_http(&key, who, connection, moved, position, vector, &size);
+        jump = see_http(key, who, connection, moved, position, shared, &size);
     if (!size)
         return jump;
-    if (vector || size > PIECE_BYTES)
-        return share(&key, who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
+    if (shared || size > PIECE_BYTES)
+        return share(key, who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
     emit_piece(connection, flow, position, moved->size, moved->buffer, size);
     return jump;
+}
+
+/* A call has moved bytes; its hook goes on with the program that this returns, or STAYs. */
+static __always_inline u32 see(const struct who *who, const struct moved *moved, int shared)
+{
+    u8 *why = ignored.lookup((struct who *)who);
+    if (why) {
+        if (*why == TLS_RECORDS)
+            note_tls_socket(who, moved);
+        return STAY;
+    }
+    struct who key = *who;
+    struct connection *connection = connection_of(who, moved, &key);
+    if (connection)
+        return take(&key, who, connection, moved, shared);
+    return share(who, who, moved, 0, 0, JUMP_MEET);
 }

@@ -103,6 +103,7 @@ static __always_inline void emit_open(const struct who *who, struct connection *
     slot->open.uid = bpf_get_current_uid_gid();
     slot->open.fd = connection->fd;
     slot->open.handle = who->handle;
+    slot->open.flags = connection->midway ? SW_MIDSTREAM : 0;
     if (connection->sock)
         name_ends(&slot->open, connection->sock);
     count(SW_COUNT_connections, 1);

@@ -237,7 +237,8 @@ static __always_inline u32 begin(void)
             return STAY;
         }
     }
-    connection->number = bpf_ktime_get_boot_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
+    connection->number = new_number();
+    connection->midway = 0;
     connection->generation += 1;
     connection->state = call->flow == connection->requester ? ASKED : OPEN;
     connection->status_seen = 0;

@@ -36,6 +36,12 @@ static __always_inline int is_known_socket(const struct who *key, u32 inode)
     return 0;
 }
 
+/* Of a connection: never the same twice. */
+static __always_inline u64 new_number(void)
+{
+    return bpf_ktime_get_boot_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
+}
+
 /* Another process than before has moved bytes of it. */
 static __always_inline void adopt(struct connection *connection, u64 process)
 {

@@ -54,6 +54,7 @@ struct connection {
     s32 fd;
     u8 status_seen;    /* bytes in `status` */
     u8 interim;        /* a 1xx response came already */
+    u8 midway;         /* it was there before the probe */
     u8 status[24];     /* the first bytes of the response; 12 are wanted */
 };
 
@@ -107,6 +108,7 @@ BPF_TABLE("lru_hash", struct who, struct stash, stashes, STASHES);
 BPF_ARRAY(empty_stash, struct stash, 1);
 BPF_TABLE("lru_hash", struct who, u8, ignored, IGNORED);
 BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);     /* by thread */
+BPF_HASH(earlier, u32, u8, CANDIDATES);                    /* tries left, by inode */
 BPF_HASH(excluded, u32, u8, 64);                           /* process ids of our own */
 BPF_TABLE("lru_hash", struct who, s32, ssl_descriptors, CONNECTIONS);
 BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, CALLS); /* by thread */
@@ -114,7 +116,16 @@ BPF_TABLE("lru_hash", struct who, u64, unsent, CALLS); /* GnuTLS: data of the la
 BPF_TABLE("lru_hash", u64, u8, websocket_processes, CONNECTIONS);
 BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS);  /* by thread */
 
-enum jump { JUMP_GATE = 0, JUMP_SEARCH, JUMP_TOKEN, JUMP_BEGIN, JUMP_PUMP, JUMPS, STAY = JUMPS };
+enum jump {
+    JUMP_MEET = 0,
+    JUMP_GATE,
+    JUMP_SEARCH,
+    JUMP_TOKEN,
+    JUMP_BEGIN,
+    JUMP_PUMP,
+    JUMPS,
+    STAY = JUMPS
+};
 BPF_PROG_ARRAY(syscall_jumps, JUMPS);
 BPF_PROG_ARRAY(tls_jumps, JUMPS);
 

@@ -132,6 +132,14 @@ int sys_exit_messages(struct sys_exit *args)
     return 0;
 }
 
+int syscall_meet(struct sys_exit *args)
+{
+    u32 next = meet();
+    if (next != STAY)
+        syscall_jumps.call(args, next);
+    return 0;
+}
+
 int syscall_gate(struct sys_exit *args)
 {
     u32 next = gate();

@@ -185,6 +185,14 @@ int tls_exit(struct pt_regs *regs)
     return 0;
 }
 
+int tls_meet(struct pt_regs *regs)
+{
+    u32 next = meet();
+    if (next != STAY)
+        tls_jumps.call(regs, next);
+    return 0;
+}
+
 int tls_gate(struct pt_regs *regs)
 {
     u32 next = gate();

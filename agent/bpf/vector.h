@@ -27,6 +27,8 @@ static __always_inline struct iovec64 nth_buffer(const struct moved *moved, u32 
 {
     struct iovec64 entry = {};
     if (!moved->vector) {
+        if (n)
+            return entry;
         entry.base = moved->buffer;
         entry.size = moved->size;
     } else if (n < moved->entries) {

@@ -3,7 +3,7 @@
 import ctypes
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ _CONNECTION: Final = struct.Struct("=QQBBB")
 _STATE_AT: Final = 16
 HIDDEN: Final = 5  # of enum state
 BPF_EXIST: Final = 2
+EARLIER_TRIES: Final = 32  # calls that are looked at for a frame
 MAX_SWEEP: Final = 65_536
 
 
@@ -43,6 +44,14 @@ def exclude(descriptor: int, pid: int) -> None:
     key, value = ctypes.c_uint32(pid), ctypes.c_uint8(1)
     if library().bpf_update_elem(descriptor, ctypes.byref(key), ctypes.byref(value), 0) < 0:
         raise OSError(ctypes.get_errno(), f"cannot exclude process {pid}")
+
+
+def list_earlier(descriptor: int, inodes: Iterable[int]) -> None:
+    """The map `earlier`: sockets that were there before the probe."""
+    tries = ctypes.c_uint8(EARLIER_TRIES)
+    for inode in inodes:
+        key = ctypes.c_uint32(inode)
+        library().bpf_update_elem(descriptor, ctypes.byref(key), ctypes.byref(tries), 0)
 
 
 def include(descriptor: int, pid: int) -> None:

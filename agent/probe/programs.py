@@ -57,7 +57,7 @@ TRACEPOINTS: Final = (
 )
 
 # Programs that share the work by tail calls, by their place in a BPF_PROG_ARRAY (maps.h).
-JUMPS: Final = ("gate", "search", "token", "begin", "pump")
+JUMPS: Final = ("meet", "gate", "search", "token", "begin", "pump")
 TRACEPOINT_PROGRAMS: Final = (
     *dict.fromkeys(point.program for point in TRACEPOINTS),
     *(f"syscall_{jump}" for jump in JUMPS),
@@ -76,7 +76,7 @@ UPROBE_PROGRAMS: Final = (
     "tls_free_enter",
     *(f"tls_{jump}" for jump in JUMPS),
 )
-MAPS: Final = ("ring", "counters", "connections", "excluded")
+MAPS: Final = ("ring", "counters", "connections", "excluded", "earlier")
 
 
 class ProbeError(Exception):

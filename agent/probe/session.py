@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sockwarden.agent.config import Capture
-from sockwarden.agent.probe import attach, maps, mounts, programs, tls, uretprobes
+from sockwarden.agent.probe import attach, earlier, maps, mounts, programs, tls, uretprobes
 from sockwarden.agent.probe.attach import AttachError, Link
 from sockwarden.agent.probe.programs import Loaded, ProbeError
 
@@ -39,8 +39,16 @@ class Links:
 class Session:
     """The helper's side of the kernel's (see `Probe` in agent/probe/helper.py)."""
 
-    def __init__(self, loaded: Loaded, links: Links, impairments: Iterable[str], tls: bool) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        links: Links,
+        impairments: Iterable[str],
+        tls: bool,
+        earlier_left_out: int = 0,
+    ) -> None:
         self._loaded, self._links = loaded, links
+        self._earlier_left_out = earlier_left_out
         self.impairments = tuple(impairments)
         self.watches_tls = tls
         self._sweeper = maps.Sweeper()
@@ -81,7 +89,10 @@ class Session:
         maps.include(self._loaded.maps["excluded"], pid)
 
     def counters(self) -> dict[str, int]:
-        return maps.read_counters(self._loaded.maps["counters"])
+        return {
+            **maps.read_counters(self._loaded.maps["counters"]),
+            "earlier_sockets_left_out": self._earlier_left_out,
+        }
 
     def ignore(self, connection: int) -> None:
         maps.hide(self._loaded.maps["connections"], connection)
@@ -127,7 +138,10 @@ def open_probe(capture: Capture) -> Session:
         links.close()
         loaded.close()
         raise ProbeError("; ".join(impairments))
-    return Session(loaded, links, impairments, watches_tls)
+    # Now that new ones are seen: what is there from before.
+    inodes, left_out = earlier.sockets()
+    maps.list_earlier(loaded.maps["earlier"], inodes)
+    return Session(loaded, links, impairments, watches_tls, left_out)
 
 
 def _attach_tracepoints(loaded: Loaded, links: Links, *, sockets: bool) -> str | None:

@@ -29,6 +29,8 @@ FILES = (
     "response.h",
     "gate.h",
     "calls.h",
+    "midway.h",
+    "meet.h",
     "sockets.h",
     "tls.h",
     "lifecycle.h",

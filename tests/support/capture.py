@@ -57,6 +57,7 @@ class Seen:
     remote: tuple[int, str, int] = (0, "", 0)
     fd: int = -1
     opened: bool = False
+    flags: int = 0
     streams: tuple[dict[int, bytes], dict[int, bytes]] = field(default_factory=lambda: ({}, {}))
     ends: tuple[int, int] | None = None
 
@@ -144,7 +145,7 @@ class Probe:
         if kind == OPEN:
             assert not seen.opened
             seen.opened = True
-            family, _flags, local_port, remote_port, local, remote = OPEN_DATA.unpack(data)[4:]
+            family, seen.flags, local_port, remote_port, local, remote = OPEN_DATA.unpack(data)[4:]
             seen.fd = OPEN_DATA.unpack(data)[3]
             seen.local = address(family, local, local_port)
             seen.remote = address(family, remote, remote_port)

@@ -86,7 +86,7 @@ def is_loaded(program: int) -> bool:
 def test_everything_is_watched_here(probe: Session) -> None:
     assert probe.impairments == ()
     assert probe.watches_tls is uretprobes.are_harmless()
-    assert tuple(probe.counters()) == maps.COUNTERS
+    assert tuple(probe.counters()) == (*maps.COUNTERS, "earlier_sockets_left_out")
     assert "captured_bytes" in maps.COUNTERS
 
 
@@ -118,7 +118,9 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         programs,
         "load",
-        lambda _: Loaded({p.program: nothing() for p in points}, {"ring": nothing()}),
+        lambda _: Loaded(
+            {p.program: nothing() for p in points}, {"ring": nothing(), "earlier": nothing()}
+        ),
     )
     monkeypatch.setattr(attach, "attach_tracepoint", lambda *_: Link(nothing()))
 
