@@ -26,14 +26,15 @@ from sockwarden.agent.lines cimport Lines
 from sockwarden.agent.ring cimport Ring
 from sockwarden.agent.rules.engine cimport Facts, Hit, RuleSet, Scratch, Verdict
 from sockwarden.parser.connection cimport (
-    Losses, connection_end, connection_feed, connection_free, connection_losses, connection_new)
+    Losses, connection_end, connection_feed, connection_free, connection_losses,
+    connection_midstream, connection_new)
 from sockwarden.parser.contexts cimport contexts_usage
 from sockwarden.parser.events cimport (
     ANOMALY_COUNT, BINARY, C2S, CONTINUATION, DIGEST_ALL, DIGEST_NONE, INFLATED_BYTES, S2C,
     Anomaly, ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
 from sockwarden.parser.records cimport (
-    SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_OPEN, SW_SOCKET, SW_UNIX,
-    SW_WRITE, sw_close, sw_open, sw_record)
+    SW_CLIENT, SW_CLOSE, SW_DATA, SW_EXIT, SW_IPV4, SW_IPV6, SW_MIDSTREAM, SW_OPEN, SW_SOCKET,
+    SW_UNIX, SW_WRITE, sw_close, sw_open, sw_record)
 
 import hashlib
 
@@ -120,6 +121,8 @@ cdef class Pipeline:
         watched.process = header.process
         watched.role = header.role
         watched.tls = header.source != SW_SOCKET
+        if open_.flags & SW_MIDSTREAM:
+            connection_midstream(watched.parser)
         with gil:
             self.meet(watched, header, open_)
 
@@ -331,8 +334,10 @@ cdef class Pipeline:
         try:
             ends = endpoints_of(open_)
             watched.loopback = ends.loopback
-            self.reporter.meet(watched.connection, header.role, header.source, ends,
-                               header.process, open_.process_start_ns)
+            wanted = self.reporter.meet(watched.connection, header.role, header.source, ends,
+                                        header.process, open_.process_start_ns)
+            if open_.flags & SW_MIDSTREAM:  # no handshake decides it
+                watched.hidden = not wanted
         except Exception as error:
             self.failure = self.failure or error
 

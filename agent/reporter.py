@@ -63,14 +63,18 @@ class Reporter:
 
     def meet(
         self, connection: int, role: int, source: int, endpoints: Endpoints, pid: int, start_ns: int
-    ) -> None:
-        """A connection opens: names are resolved while its process is still there."""
+    ) -> bool:
+        """A connection opens: names are resolved while its process is still there.
+
+        False: it need not be looked at, as far as that is known before its handshake.
+        """
         process = self._process(pid, start_ns) if pid and self._process else None
         subject = Subject(
             role=role, source=source, endpoints=endpoints, pid=pid or None, process=process
         )
         subject.end.wanted = self._wanted is None or self._wanted(subject)
         self._subjects[connection] = subject
+        return subject.end.wanted
 
     def request(self, connection: int, head: bytes) -> None:
         """The other end of this connection and a proxy's legs know each other by the key."""

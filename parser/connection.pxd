@@ -62,6 +62,12 @@ cdef struct Losses:
 # NULL: no memory.  `limits` and `handler` are copied.
 cdef Connection *connection_new(const Limits *limits, const Handler *handler) noexcept nogil
 
+# Right after connection_new: the connection was open before, and its bytes begin anywhere.  No
+# handshake is told.  As nobody knows what was agreed on, permessage-deflate counts as agreed on,
+# with the largest window and context takeover: that reads what was packed by any other
+# parameters too.
+cdef void connection_midstream(Connection *self) noexcept nogil
+
 # Bytes at `position` of `direction`'s stream.  Earlier bytes than expected are
 # ignored (seen already), later ones make a gap.  The first call of a direction
 # fixes where its stream begins: at the head of a request, or of a response.

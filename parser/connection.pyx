@@ -18,12 +18,12 @@ from libc.string cimport memcpy, memset
 
 from sockwarden.parser.body cimport BODY_DONE, body_begin, body_skip
 from sockwarden.parser.buffer cimport Buffer, buffer_memory, buffer_release, buffer_reserve
-from sockwarden.parser.events cimport C2S, S2C, Direction, Handler, HandshakeEvent, Limits
+from sockwarden.parser.events cimport C2S, S2C, Deflate, Direction, Handler, HandshakeEvent, Limits
 from sockwarden.parser.extensions cimport (
     extensions_agreed, extensions_offer_deflate, extensions_presume_deflate)
 from sockwarden.parser.frames cimport (
-    frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_open,
-    frames_undecoded)
+    frames_close, frames_end, frames_feed, frames_gap, frames_memory, frames_midstream,
+    frames_open, frames_undecoded)
 from sockwarden.parser.head cimport (
     HEAD_START, HEAD_WHOLE, Text, equals, head_asks, head_field, head_find, head_line, head_scan,
     head_status)
@@ -62,6 +62,19 @@ cdef void release_openings(Connection *self) noexcept nogil:
         buffer_release(&openings[direction].early)
         self.side[direction].opening = NULL
     free(openings)
+
+
+cdef void connection_midstream(Connection *self) noexcept nogil:
+    cdef Deflate deflate[2]
+    cdef int direction
+    extensions_presume_deflate(deflate)
+    self.told = True
+    for direction in range(2):
+        self.side[direction].phase = PHASE_FRAMES
+        frames_open(&self.side[direction].frames, <Direction>direction, &deflate[direction],
+                    &self.limits, &self.handler)
+        frames_midstream(&self.side[direction].frames)
+    release_openings(self)
 
 
 # Keeps what fits into the bound, and tells how much that was.

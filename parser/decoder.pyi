@@ -98,10 +98,12 @@ class ConnectionDecoder:
     def __init__(
         self,
         *,
+        synchronised: bool = True,
         head_bytes: int = 16_384,
         message_bytes: int = 16 << 20,
         inflated_bytes: int = 1 << 30,
-    ) -> None: ...
+    ) -> None:
+        """`synchronised` False: the connection was open before, and bytes begin anywhere."""
     def feed(
         self, direction: Dir, position: int, data: Buffer
     ) -> list[Handshake | Message | Control | Anomaly]:

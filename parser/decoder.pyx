@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from sockwarden.parser.connection cimport (
     Connection, Losses, connection_end, connection_feed, connection_free, connection_losses,
-    connection_memory, connection_new)
+    connection_memory, connection_midstream, connection_new)
 from sockwarden.parser.events cimport (
     C2S, CONTINUATION, DIGEST_CUT, INFLATED_BYTES, S2C, Anomaly as Kind, ControlEvent, Deflate,
     Direction, Handler, HandshakeEvent, Limits, MessageEvent)
@@ -255,7 +255,7 @@ cdef class FrameDecoder(Collector):
 cdef class ConnectionDecoder(Collector):
     cdef Connection *connection
 
-    def __cinit__(self, *, head_bytes=16_384, message_bytes=16 << 20,
+    def __cinit__(self, *, synchronised=True, head_bytes=16_384, message_bytes=16 << 20,
                   inflated_bytes=INFLATED_BYTES):
         self.limits.head_bytes = head_bytes
         self.limits.message_bytes = message_bytes
@@ -263,6 +263,8 @@ cdef class ConnectionDecoder(Collector):
         self.connection = connection_new(&self.limits, &self.handler)
         if self.connection == NULL:
             raise MemoryError
+        if not synchronised:
+            connection_midstream(self.connection)
 
     def __dealloc__(self):
         connection_free(self.connection)

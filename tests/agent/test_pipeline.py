@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
-from probe_records import CLIENT, EXIT, OPENSSL, Conversation, record
+from probe_records import CLIENT, EXIT, MIDSTREAM, OPENSSL, Conversation, record
 from websocket_bytes import BINARY, CLOSE, PING, TEXT, frame, key_of, request, response
 
 from sockwarden.agent.alert import Alert, Anomaly, Connection, Control, Message, Process
@@ -82,6 +82,22 @@ def test_one_message_from_record_to_report(rules, sink):
             fragments=1,
         ),
     ]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_connection_that_was_open_before(rules, sink, wanted):
+    talk, way = Conversation(1), pipeline(rules, sink, wanted=lambda _: wanted)
+    way.feed(talk.open(MIDSTREAM))
+    way.feed(talk.c2s(b"the end of a frame"))
+    for at in range(30):
+        key = hashlib.sha256(bytes([at])).digest()[:4]
+        way.feed(talk.c2s(frame(TEXT, b"a message, number %d" % at, mask=key)))
+    way.feed(talk.c2s(frame(TEXT, INJECTION, mask=MASK)))
+    way.deliver()
+    assert len(sink.of(Connection)) == wanted
+    assert len(sink.of(Message)) >= 20 * wanted
+    assert len(sink.of(Alert)) == wanted
+    assert [alert.path for alert in sink.of(Alert)] == [None] * wanted
 
 
 def test_a_request_that_the_probe_did_not_recognise_hides_no_message(rules, sink):

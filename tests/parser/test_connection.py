@@ -1,10 +1,12 @@
 """Both directions from the request line on: heads, order of arrival, positions, memory."""
 
+import random
+
 import pytest
 from conversation import ACCEPT, CLIENT, EARLIER, REFUSAL, REQUEST, RESPONSE, SERVER, Conversation
 from wire import BINARY, CLOSE, KEY, TEXT, Deflater, frame
 
-from sockwarden.parser import Handshake
+from sockwarden.parser import ConnectionDecoder, Handshake
 
 BOTH = [("c2s", b"from the client"), ("s2c", b"from the server")]
 
@@ -292,6 +294,21 @@ def test_long_heads_are_cut_and_read_to_their_end(limit):
     [handshake] = talk.handshakes()
     assert (handshake.request, handshake.response) == (REQUEST[:limit], long[:limit])
     assert talk.messages() == BOTH
+
+
+def test_a_connection_from_the_middle():
+    rng, deflater = random.Random(6), Deflater()
+    said = [rng.randbytes(40) for _ in range(30)]
+    streams = {
+        "c2s": b"a" * 9 + b"".join(frame(BINARY, some, key=rng.randbytes(4)) for some in said),
+        "s2c": b"b" * 9 + b"".join(frame(BINARY, deflater(some), rsv=4) for some in said),
+    }
+    decoder = ConnectionDecoder(synchronised=False)
+    for direction, stream in streams.items():
+        events = decoder.feed(direction, 1 << 33, stream) + decoder.end(direction)
+        told = [event.payload for event in events]
+        assert len(told) >= 22
+        assert told == said[-len(told) :]
 
 
 def test_octets_seen_already_are_ignored():

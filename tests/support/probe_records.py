@@ -8,6 +8,7 @@ OPEN, DATA, CLOSE, EXIT = 1, 2, 3, 4
 READ, WRITE = 0, 1
 SOCKET, OPENSSL = 0, 1
 SERVER, CLIENT = 1, 2
+MIDSTREAM = 1
 
 HEADER = struct.Struct("<QQQQIIIBBBB")
 OPENING = struct.Struct("<QQIiHHHH16s16s")
@@ -55,10 +56,10 @@ class Conversation:
     time_ns: int = 1_000_000_000
     positions: list[int] = field(default_factory=lambda: [0, 0])
 
-    def open(self):
+    def open(self, flags=0):
         family, local, local_port = address(self.local)
         _, remote, remote_port = address(self.remote)
-        data = OPENING.pack(5, 6, 1000, 7, family, 0, local_port, remote_port, local, remote)
+        data = OPENING.pack(5, 6, 1000, 7, family, flags, local_port, remote_port, local, remote)
         return self._record(OPEN, data)
 
     def c2s(self, data):
