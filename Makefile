@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection vm-test clean
+.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection bench-rules vm-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -29,6 +29,9 @@ bench-parser: ## set up, then measure the parser and analyze; beside the parser'
 
 bench-pipeline: ## set up, then measure the way from a ring's records to verdicts
 	@packaging/setup.sh test && python tests/bench/pipeline.py $(ARGS)
+
+bench-rules: ## set up, then measure the rules on benign messages (or the JSON lines of BENCH_CORPUS=FILE)
+	@packaging/setup.sh test && python tests/bench/rules.py $(ARGS)
 
 bench-detection: ## set up, then measure what the shipped rules find in the texts in ../shared/corpora (or CORPORA=FOLDER)
 	@packaging/setup.sh test && python tests/bench/detection.py $(ARGS)

@@ -56,6 +56,10 @@ cdef struct Scratch:
     uint64_t view              # and of the view
     View views[MAX_VIEWS]
     uint64_t views_cut         # views not made or cut: too large, or no memory
+    uint64_t views_decoded
+    uint64_t views_passed      # views that the gate found candidates in
+    uint64_t searches          # of one pattern
+    uint64_t joint_searches    # of all patterns at once
     uint64_t failures          # scans that Vectorscan refused, windows without memory
 
 

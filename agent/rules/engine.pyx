@@ -335,6 +335,7 @@ cdef class RuleSet:
                 continue
             number += 1
             latest = number
+            scratch.views_decoded += 1
             opened |= rung.opens
             self.judge_view(scratch, state, facts, latest, verdict)
             marks = text_marks(scratch.views[latest].text, scratch.views[latest].size)
@@ -373,8 +374,10 @@ cdef class RuleSet:
             self.server_gate.search(view.text, view.size, candidates)
         else:
             self.client_gate.search(view.text, view.size, candidates)
+        scratch.views_passed += candidates.count != 0
         if candidates.count <= ALONE_MAX or self.databases[direction] is NULL:
             return
+        scratch.joint_searches += 1
         if hs_scan(self.databases[direction], <const char *> view.text,
                    <unsigned int> view.size, 0, scratch.vectorscan, on_pattern,
                    scratch.matched) != HS_SUCCESS:
@@ -387,6 +390,7 @@ cdef class RuleSet:
             return False
         if not has_bit(scratch.settled, pattern):
             set_bit(scratch.settled, pattern)
+            scratch.searches += 1
             if found_in(&self.expressions[pattern], scratch.vectorscan, view.text, view.size):
                 set_bit(scratch.matched, pattern)
         return has_bit(scratch.matched, pattern)

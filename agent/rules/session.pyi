@@ -17,3 +17,8 @@ class Session:
         """Hits of the last message beyond MAX_HITS."""
     def count(self, messages: Sequence[bytes], **facts: int) -> int:
         """How many hits the messages have in all; holds the GIL only to begin and end."""
+    def timed(self, messages: Sequence[bytes], **facts: int) -> tuple[int, int]:
+        """Hits of the messages in all, and nanoseconds of the processor's time."""
+    @property
+    def work(self) -> dict[str, int]:
+        """What the messages so far took, beside the gate: counts by name."""
