@@ -29,8 +29,10 @@ from sockwarden.agent.rules.model import (
     Source,
 )
 from sockwarden.agent.rules.pattern import CASELESS, Pattern
+from sockwarden.agent.rules.regex import TooLargeError
 
 PATTERNS_MAX = 50_000
+POSITIONS_MAX = 1_000_000  # of all patterns; regex.POSITIONS_MAX bounds each
 NO_LITERAL = (
     "has no literal to look for, so every message would be searched for it: add some text that "
     "always stands there, or slow: true to the rule"
@@ -107,8 +109,7 @@ class Patterns:
         if key not in self._numbers:
             self._numbers[key] = -1
             try:
-                pattern = Pattern(test.regex, test.flags)
-                needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
+                pattern, needed = _compiled(test)
             except ValueError as error:
                 self.complain(test, rule, f"cannot be used: {error}")
             else:
@@ -126,6 +127,20 @@ class Patterns:
 
     def all(self) -> tuple[Pattern, ...]:
         return tuple(self._patterns)
+
+
+def _compiled(test: Matches) -> tuple[Pattern, Requirement]:
+    unread = None
+    try:
+        needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
+    except TooLargeError:
+        raise
+    except ValueError as error:
+        unread = error
+    pattern = Pattern(test.regex, test.flags)  # says best what is wrong
+    if unread:
+        raise unread
+    return pattern, needed
 
 
 def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> RuleSet:
@@ -149,6 +164,12 @@ def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> Rule
         raise InvalidRulesError(problems)
     if len(patterns.all()) > PATTERNS_MAX:
         raise RuleError(f"{len(patterns.all())} patterns; at most {PATTERNS_MAX} are compiled")
+    size = sum(needed.positions for needed in patterns.requirements)
+    if size > POSITIONS_MAX:
+        raise RuleError(
+            f"the patterns of all rules are {size} bytes long with their repeats written out; at "
+            f"most {POSITIONS_MAX} are compiled"
+        )
     plan.patterns = patterns.all()
     plan.requirements = tuple(patterns.requirements)
     plan.window_count = sum(isinstance(rule, Correlation) for rule in rules)

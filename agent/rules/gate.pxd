@@ -44,7 +44,7 @@ cdef extern from "agent/rules/simd/gate.h" nogil:
 
 cdef enum:
     PARTS_MAX = 9
-    NEED_MAX_BYTES = 4
+    NEED_MAX_BYTES = 8
     NEEDS_MAX = 2
 
 

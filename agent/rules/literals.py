@@ -13,7 +13,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sockwarden.agent.rules.regex import ANY, Choice, Node, Octet, Repeat, Row, parse
+from sockwarden.agent.rules.regex import ANY, Choice, Node, Octet, Repeat, Row, parse, positions
 from sockwarden.agent.rules.traffic import per_kilobyte, presence, share
 
 LITERALS_MAX = 64  # of one pattern
@@ -24,7 +24,7 @@ SLOW_PER_KILOBYTE = 4.0
 _LITERAL_COST = 0.002
 _SPREAD_SHARE = 0.2  # of ordinary bytes; white space is well below
 _NEEDS_MAX = 2  # sets of bytes that are asked for beside the literal
-_NEED_MAX_BYTES = 4
+_NEED_MAX_BYTES = 8
 _NEED_PRESENCE = 0.3  # of messages; a byte that more of them hold is not worth asking for
 
 Literal = tuple[int, ...]  # byte sets, as in `regex`
@@ -37,6 +37,7 @@ class Requirement:
     literals: frozenset[Literal]
     needs: tuple[bytes, ...]
     per_kilobyte: float  # how often ordinary traffic holds one of the literals
+    positions: int  # of the expression
 
     @property
     def slow(self) -> bool:
@@ -67,7 +68,7 @@ def requirement(regex: str, *, caseless: bool) -> Requirement:
     if () in literals:
         literals, rate = frozenset(), 1024.0
     needs = sorted(_needs(node), key=presence)[:_NEEDS_MAX]
-    return Requirement(literals, tuple(map(_members, needs)), rate)
+    return Requirement(literals, tuple(map(_members, needs)), rate, positions(node))
 
 
 class _Search:

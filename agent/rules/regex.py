@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 DEPTH_MAX = 64
 REPEAT_MAX = 32_767  # Vectorscan's own bound
+# Bytes of an expression with its repeats written out: a second of compiling, about.
+POSITIONS_MAX = 4096
 
 ANY = (1 << 256) - 1
 
@@ -79,14 +81,34 @@ _POSIX = {
 }
 
 
+class TooLargeError(ValueError):
+    """An expression that would take too long to compile."""
+
+
 def parse(regex: str, *, caseless: bool) -> Node:
-    """Raises ValueError with what is not understood, and where."""
+    """Raises TooLargeError, or ValueError with what is not understood, and where."""
     # One character a byte: patterns are of bytes.
     reader = _Reader(regex.encode().decode("latin-1"))
     node = reader.choice(caseless, 0)
     if reader.left:
         raise reader.error("unbalanced ')'")
+    size = positions(node)
+    if size > POSITIONS_MAX:
+        raise TooLargeError(
+            f"it is {size} bytes long with its repeats written out; at most {POSITIONS_MAX} are "
+            "compiled: lower the bounds of its repeats"
+        )
     return node
+
+
+def positions(node: Node) -> int:
+    match node:
+        case Octet():
+            return 1
+        case Row(parts) | Choice(parts):
+            return sum(map(positions, parts))
+        case Repeat(part, low, high):
+            return positions(part) * max(low if high is None else high, 1)
 
 
 def folded(mask: int) -> int:

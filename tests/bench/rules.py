@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 BUILT = HERE.parents[1] / "build" / "bench"
 TEXT, BINARY = 1, 2
 EXPANDED_MAX = 24  # literals of Vectorscan for one of ours that has sets of bytes
+LEAST_BYTES = 3  # shorter ones would only slow Vectorscan down
 WARM_UP = 2000
 
 
@@ -74,7 +75,7 @@ def literals(direction: str) -> list[tuple[bytes, bool]]:
             for test in matches_of(rule.condition):
                 needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
                 found |= {text for literal in needed.literals for text in plain(literal)}
-    return sorted(found)
+    return sorted(text for text in found if len(text[0]) >= LEAST_BYTES)
 
 
 def vectorscan_seconds(

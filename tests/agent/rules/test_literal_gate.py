@@ -172,6 +172,13 @@ def test_a_short_literal_is_one(regex):
     assert not requirement(regex, caseless=False).slow
 
 
+@pytest.mark.parametrize("regex", ["x[ab]{5000}y", "(x.{1,99}){99}", "((a{60}){60}){60}"])
+def test_an_expression_that_compiles_for_long_is_refused(make, regex):
+    detection = {"a": {"payload|re": regex}, "condition": "a"}
+    with pytest.raises(ValueError, match="bytes long with its repeats written out; at most 4096"):
+        make.rule_set(make.rule(detection=detection))
+
+
 def test_slow_patterns_need_the_rules_word(make):
     detection = {"a": {"payload|re": r"\d{16}"}, "condition": "a"}
     with pytest.raises(ValueError, match=r"0\.yml:\d+: detection: .* has no literal to look for"):
