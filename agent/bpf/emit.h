@@ -61,8 +61,8 @@ static __always_inline void write_record(const struct sw_record *header, u64 fro
     asm volatile("" : "+r"(size));
     if (size > room)
         size = room;
-    long failed = from_kernel ? bpf_probe_read_kernel(slot + 1, size, (void *)from)
-                              : bpf_probe_read_user(slot + 1, size, (void *)from);
+    long failed = from_kernel ? read_kernel(slot + 1, size, (void *)from)
+                              : read_user(slot + 1, size, (void *)from);
     if (failed) {
         count(SW_COUNT_lost_unreadable, header->captured);
         ring.ringbuf_discard(slot, BPF_RB_NO_WAKEUP);

@@ -49,7 +49,7 @@ static __always_inline u32 keep_some(struct call *call, struct connection *conne
         size = STASH_STEP;
     asm volatile("" : "+r"(at));
     at &= STASH_BYTES - 1;
-    if (bpf_probe_read_user(&stash->data[at], size, (void *)call->buffer)) {
+    if (read_user(&stash->data[at], size, (void *)call->buffer)) {
         count(SW_COUNT_lost_unreadable, size);
         return NOT_KEPT;
     }

@@ -7,21 +7,21 @@
 static __always_inline u64 load_u64(u64 address)
 {
     u64 value = 0;
-    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    read_kernel(&value, sizeof value, (void *)address);
     return value;
 }
 
 static __always_inline u32 load_u32(u64 address)
 {
     u32 value = 0;
-    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    read_kernel(&value, sizeof value, (void *)address);
     return value;
 }
 
 static __always_inline u16 load_u16(u64 address)
 {
     u16 value = 0;
-    bpf_probe_read_kernel(&value, sizeof value, (void *)address);
+    read_kernel(&value, sizeof value, (void *)address);
     return value;
 }
 
@@ -119,9 +119,9 @@ static __always_inline void name_ends(struct sw_open *open, u64 sock)
     open->local_port = load_u16(sock + OFFSET_sock_common_skc_num);
     open->remote_port = __builtin_bswap16(load_u16(sock + OFFSET_sock_common_skc_dport));
     if (family == AF_INET6_) {
-        bpf_probe_read_kernel(open->local, 16,
+        read_kernel(open->local, 16,
                               (void *)(sock + OFFSET_sock_common_skc_v6_rcv_saddr));
-        bpf_probe_read_kernel(open->remote, 16, (void *)(sock + OFFSET_sock_common_skc_v6_daddr));
+        read_kernel(open->remote, 16, (void *)(sock + OFFSET_sock_common_skc_v6_daddr));
         u32 *words = (u32 *)open->remote;
         if (words[0] || words[1] || words[2] != __builtin_bswap32(0xffff)) {
             open->family = SW_IPV6;

@@ -7,6 +7,11 @@
 
 #include "records.h"
 
+/* bpf_probe_read_user and bpf_probe_read_kernel by names of ours: for those names BCC reads all of
+ * /proc/kallsyms, to see if the kernel is as old as 5.4.  That took as long as all the rest. */
+static long (*read_user)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
+
 enum { FLOW_NONE = 2, PASSING_BYTES = 4096 };
 
 /* A process until it ends or executes another program, and one of its descriptors or SSL

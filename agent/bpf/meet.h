@@ -35,7 +35,7 @@ static __always_inline int first_sight(const struct who *who, const struct moved
     }
     u32 word = 0;
     if (first.size >= sizeof word)
-        bpf_probe_read_user(&word, sizeof word, (void *)first.base);
+        read_user(&word, sizeof word, (void *)first.base);
     if (is_tls_record(word) && moved->source == SW_SOCKET) {
         ignore(who, TLS_RECORDS);
         note_tls_socket(who, moved);

@@ -49,7 +49,7 @@ static __always_inline int are_frames(struct iovec64 buffer, u64 *masked)
     u64 second = 0;
     if (buffer.size < 2)
         return 0;
-    if (bpf_probe_read_user(&head.first, buffer.size < FRAME_HEAD_BYTES ? 2 : FRAME_HEAD_BYTES,
+    if (read_user(&head.first, buffer.size < FRAME_HEAD_BYTES ? 2 : FRAME_HEAD_BYTES,
                             (void *)buffer.base))
         return 0;
     u64 size = frame_bytes(&head, masked);
@@ -58,7 +58,7 @@ static __always_inline int are_frames(struct iovec64 buffer, u64 *masked)
     if (size > buffer.size)
         return buffer.size > 1024;
     head.extended = 0x0101010101010101; /* not read: some length */
-    if (bpf_probe_read_user(&head.first, 2, (void *)(buffer.base + size)))
+    if (read_user(&head.first, 2, (void *)(buffer.base + size)))
         return 0;
     return buffer.size - size >= 2 && frame_bytes(&head, &second) && second == *masked;
 }

@@ -15,7 +15,7 @@ static __always_inline int is_switching(struct iovec64 buffer)
     } line = {};
     if (buffer.size < sizeof line)
         return 0;
-    if (bpf_probe_read_user(&line, sizeof line, (void *)buffer.base))
+    if (read_user(&line, sizeof line, (void *)buffer.base))
         return 0;
     return line.name == WORD_HTTP && line.status == WORD_101;
 }
@@ -29,7 +29,7 @@ static __always_inline int see_status(struct connection *connection, u64 buffer,
     asm volatile("" : "+r"(size));
     if (size > STATUS_BYTES)
         size = STATUS_BYTES;
-    if (!size || bpf_probe_read_user(&connection->status[at], size, (void *)buffer))
+    if (!size || read_user(&connection->status[at], size, (void *)buffer))
         return 0;
     connection->status_seen = at + size;
     if (at + size < STATUS_BYTES)

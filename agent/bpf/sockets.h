@@ -35,7 +35,7 @@ static __always_inline struct pt_regs *saved_registers(void)
 static __always_inline void read_message_header(struct moved *moved, u64 header)
 {
     u64 fields[2] = {};
-    bpf_probe_read_user(fields, sizeof fields, (void *)(header + 16));
+    read_user(fields, sizeof fields, (void *)(header + 16));
     moved->vector = fields[0];
     moved->entries = fields[1];
 }
@@ -113,7 +113,7 @@ int sys_exit_messages(struct sys_exit *args)
     u64 at = ARGUMENT_1(regs);
     for (u32 n = 0; n < MAX_MESSAGES && n < args->result; n++) {
         struct mmsghdr64 header = {};
-        if (bpf_probe_read_user(&header, sizeof header, (void *)(at + n * sizeof header)))
+        if (read_user(&header, sizeof header, (void *)(at + n * sizeof header)))
             break;
         moved.size += header.moved;
         if (n)

@@ -120,8 +120,8 @@ static __always_inline u64 layer(u64 descriptor)
 {
     u64 methods = 0;
     u32 type = 0;
-    bpf_probe_read_user(&methods, sizeof methods, (void *)descriptor);
-    bpf_probe_read_user(&type, sizeof type, (void *)methods);
+    read_user(&methods, sizeof methods, (void *)descriptor);
+    read_user(&type, sizeof type, (void *)methods);
     return type == PR_DESC_LAYERED_ ? descriptor : 0;
 }
 
@@ -176,7 +176,7 @@ int tls_exit(struct pt_regs *regs)
     moved.flow = was.flow;
     moved.source = was.source;
     if (was.size_pointer)
-        bpf_probe_read_user(&moved.size, sizeof moved.size, (void *)was.size_pointer);
+        read_user(&moved.size, sizeof moved.size, (void *)was.size_pointer);
     if (!moved.size)
         return 0;
     u32 next = see(&who, &moved, 0);

@@ -33,7 +33,7 @@ static __always_inline struct iovec64 nth_buffer(const struct moved *moved, u32 
         entry.size = moved->size;
     } else if (n < moved->entries) {
         u64 place = moved->vector + n * sizeof entry;
-        bpf_probe_read_user(&entry, sizeof entry, (void *)place);
+        read_user(&entry, sizeof entry, (void *)place);
         if (entry.size > moved->message)
             entry.size = moved->message;
     }
@@ -55,7 +55,7 @@ struct mmsghdr64 {
 static __always_inline int next_message(struct call *call)
 {
     struct mmsghdr64 header = {};
-    if (bpf_probe_read_user(&header, sizeof header, (void *)call->messages))
+    if (read_user(&header, sizeof header, (void *)call->messages))
         return 0;
     call->messages += sizeof header;
     call->more -= 1;
@@ -74,7 +74,7 @@ static __always_inline int next_buffer(struct call *call)
         return next_message(call);
     if (!call->entries)
         return 0;
-    if (bpf_probe_read_user(&entry, sizeof entry, (void *)call->vector))
+    if (read_user(&entry, sizeof entry, (void *)call->vector))
         return 0;
     call->vector += sizeof entry;
     call->entries -= 1;
