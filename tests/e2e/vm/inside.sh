@@ -3,7 +3,7 @@
 #
 # Each part begins with a line "## NAME" and ends with "## NAME STATUS".
 set -o pipefail
-export PATH=$PWD/.venv/bin:$PATH NODE_PATH=$PWD/build/node/node_modules HOME=/root TERM=dumb
+export PATH=$PWD/.venv/bin:$PATH NODE_PATH=$PWD/build/node/node_modules HOME=/root TERM=dumb PYTHONUNBUFFERED=1
 
 part() {
     local name=$1 status=0

@@ -5,7 +5,7 @@ set -euo pipefail
 
 readonly query=unix:/run/sockwarden/query.sock attempts=10
 
-systemd-sysusers packaging/systemd/sockwarden.sysusers
+systemd-sysusers "$PWD"/packaging/systemd/sockwarden.sysusers
 ln -sf "$PWD/.venv/bin/sockwarden" /usr/bin/sockwarden
 install -m 644 packaging/systemd/*.service /etc/systemd/system
 mkdir -p /etc/sockwarden
