@@ -27,6 +27,7 @@ from capture import (
     Seen,
     needs_kernel,
 )
+from others import server_program
 from websockets.asyncio.client import connect
 
 from sockwarden.parser import ConnectionDecoder, Message
@@ -180,7 +181,7 @@ def test_node_tls(tls_probe: Probe, certificate: Certificate, node: str) -> None
 def test_nginx_before_a_plain_server(
     tls_probe: Probe, certificate: Certificate, tmp_path: Path
 ) -> None:
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    nginx = server_program("nginx")
     if nginx is None:
         pytest.skip("no nginx")
     with socket.create_server(("127.0.0.1", 0)) as free:
