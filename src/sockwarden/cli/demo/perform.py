@@ -26,9 +26,9 @@ from sockwarden.cli.demo.show import Show
 from sockwarden.cli.demo.stage import Server, Stage, find_node
 
 DAEMONS_START_SECONDS = 300  # longer than the probe may take to compile: it tells what failed
-WATCHED_WITHIN_SECONDS = 30
+WATCHED_WITHIN_SECONDS = 120
 TRY_SECONDS = 1.0
-ALERT_WITHIN_SECONDS = 20
+ALERT_WITHIN_SECONDS = 60
 POLL_SECONDS = 0.1
 
 

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from sockwarden.cli.demo.errors import DemoError
 
-SERVER_START_SECONDS = 20
+SERVER_START_SECONDS = 120
 STOP_SECONDS = 10
 LOG_LINES_SHOWN = 12
 
