@@ -15,7 +15,7 @@ from typing import IO, Final
 
 import msgspec
 
-COMPILE_SECONDS: Final = 240  # against a hang: an emulated processor takes a minute
+COMPILE_SECONDS: Final = 600  # against a hang: an emulated processor takes a minute or more
 MAX_PACKET_BYTES: Final = 1 << 18
 MAX_DESCRIPTORS: Final = 128
 PAGE_BYTES: Final = 4096

@@ -50,7 +50,7 @@ while IFS= read -r line; do
         'exit status '*) status=${line##* } ;;
         *) printf '%s\n' "$line" ;;
     esac
-done < <(timeout -k 5 "$seconds" nice -n 10 "${machine[@]}" </dev/null ||
+done < <(timeout --foreground -k 5 "$seconds" nice -n 10 "${machine[@]}" </dev/null ||
     echo "exit status $(($? == 124 ? 124 : 125))")
 [ "$status" -ne 124 ] || echo "stopped after $seconds s; see $out/console-$kernel" >&2
 exit "$status"
