@@ -92,15 +92,21 @@ def place(literals: Sequence[Literal]) -> list[Placed]:
     for literal in sorted(literals, key=lambda one: (-per_kilobyte(_windows(one)[0].window), one)):
         best: tuple[int, int, Placed] | None = None
         for window in _windows(literal)[:_WINDOWS_TRIED]:
+            fitting = _fitting(window.window)
             for number, bucket in enumerate(buckets):
-                added = bucket.passing_with(window.window) - bucket.passing
+                added = bucket.passing_with(fitting) - bucket.passing
                 if best is None or added < best[0]:
                     best = added, number, window
         assert best is not None
         _, number, window = best
-        buckets[number].add(window.window)
+        buckets[number].add(_fitting(window.window))
         placed[literal] = replace(window, bucket=number)
     return [placed[literal] for literal in literals]
+
+
+def _fitting(window: Literal) -> Sequence[int]:
+    """Per place of the window, where a row begins whose byte fits there."""
+    return [places(mask) >> offset for offset, mask in enumerate(window)]
 
 
 class _Bucket:
@@ -110,13 +116,13 @@ class _Bucket:
         self.fits = [0] * WINDOW_BYTES
         self.passing = 0
 
-    def passing_with(self, window: Sequence[int]) -> int:
-        one, two, three = map(int.__or__, self.fits, map(places, window))
-        return (one & two >> 1 & three >> 2).bit_count()
+    def passing_with(self, fitting: Sequence[int]) -> int:
+        (a, b, c), (one, two, three) = self.fits, fitting
+        return ((a | one) & (b | two) & (c | three)).bit_count()
 
-    def add(self, window: Sequence[int]) -> None:
-        self.passing = self.passing_with(window)
-        self.fits = list(map(int.__or__, self.fits, map(places, window)))
+    def add(self, fitting: Sequence[int]) -> None:
+        self.passing = self.passing_with(fitting)
+        self.fits = list(map(int.__or__, self.fits, fitting))
 
 
 def _windows(literal: Literal) -> list[Placed]:

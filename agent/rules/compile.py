@@ -82,6 +82,7 @@ class Plan:
     rules: tuple[AnyRule, ...]
     digest: str
     judge_fields: FieldJudge
+    eager: bool = True
     patterns: tuple[Pattern, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     steps: list[Step] = field(default_factory=list)
@@ -98,7 +99,8 @@ class Plan:
 class Patterns:
     """Patterns by number; the same expression with the same flags is one pattern."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, eager: bool) -> None:
+        self._eager = eager
         self.problems: list[Problem] = []
         self.requirements: list[Requirement] = []
         self._numbers: dict[tuple[str, int], int] = {}  # -1: refused
@@ -109,7 +111,7 @@ class Patterns:
         if key not in self._numbers:
             self._numbers[key] = -1
             try:
-                pattern, needed = _compiled(test)
+                pattern, needed = _compiled(test, eager=self._eager)
             except ValueError as error:
                 self.complain(test, rule, f"cannot be used: {error}")
             else:
@@ -129,7 +131,7 @@ class Patterns:
         return tuple(self._patterns)
 
 
-def _compiled(test: Matches) -> tuple[Pattern, Requirement]:
+def _compiled(test: Matches, *, eager: bool) -> tuple[Pattern, Requirement]:
     unread = None
     try:
         needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
@@ -137,21 +139,26 @@ def _compiled(test: Matches) -> tuple[Pattern, Requirement]:
         raise
     except ValueError as error:
         unread = error
-    pattern = Pattern(test.regex, test.flags)  # says best what is wrong
+    pattern = Pattern(test.regex, test.flags, eager=eager)  # says best what is wrong
     if unread:
         raise unread
     return pattern, needed
 
 
-def compile_rules(rules: Sequence[AnyRule], texts: Sequence[bytes] = ()) -> RuleSet:
+def compile_rules(
+    rules: Sequence[AnyRule], texts: Sequence[bytes] = (), *, eager: bool = True
+) -> RuleSet:
     """`texts`, the files that the rules come from, are what the digest is of.
+
+    `eager`: compile now what only hostile messages need, too: where a pattern matches, and all of
+    them together.  Else the first is compiled at the first hit, and many are searched one by one.
 
     Raises InvalidRulesError where Vectorscan refuses patterns.
     """
     digest = sha256(b"\0".join(sha256(text).digest() for text in texts)).hexdigest()
-    of_fields = Patterns()
-    plan = Plan(tuple(rules), digest, FieldJudge(rules))
-    patterns = Patterns()
+    of_fields = Patterns(eager=eager)
+    plan = Plan(tuple(rules), digest, FieldJudge(rules), eager)
+    patterns = Patterns(eager=eager)
     for number, rule in enumerate(rules):
         if isinstance(rule, Rule):
             if rule.source is Source.MESSAGE:

@@ -70,6 +70,7 @@ cdef class RuleSet:
 
     # The rest is the engine's own.
     cdef object judge_fields           # of handshake and frame rules: judge.FieldJudge
+    cdef bint eager                    # `where` of all expressions is there
     cdef tuple patterns                # keeps `expressions` alive
     cdef Expression *expressions       # by pattern number
     cdef uint32_t pattern_count
@@ -113,6 +114,7 @@ cdef class RuleSet:
     cdef bint matches(self, Scratch *scratch, const View *view, uint32_t pattern) noexcept nogil
     cdef bint holds(self, Scratch *scratch, const Facts *facts, const View *view,
                     const Program *program) noexcept nogil
+    cdef void locate(self, Scratch *scratch, uint32_t pattern) noexcept
     cdef bint find_evidence(self, Scratch *scratch, const Program *program,
                             Hit *hit) noexcept nogil
     cdef void feed_windows(self, Scratch *scratch, State **state, const Facts *facts,

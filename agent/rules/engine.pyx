@@ -162,6 +162,7 @@ cdef class RuleSet:
         self.identity = next(_identities)
         self.rules = plan.rules
         self.digest = plan.digest
+        self.eager = plan.eager
         self.judge_fields = plan.judge_fields
         self.window_count = plan.window_count
         self.patterns = plan.patterns
@@ -260,7 +261,7 @@ cdef class RuleSet:
                 self.server_gate = gate
             else:
                 self.client_gate = gate
-            if len(numbers) > ALONE_MAX:
+            if self.eager and len(numbers) > ALONE_MAX:
                 self.databases[i] = compile_database(self.patterns, numbers)
 
     cdef Scratch *scratch_new(self) except NULL:
@@ -444,6 +445,14 @@ cdef class RuleSet:
             step += 1
         return stack & 1
 
+    cdef void locate(self, Scratch *scratch, uint32_t pattern) noexcept:
+        cdef Pattern found = self.patterns[pattern]
+        try:
+            found.locate(&scratch.vectorscan)
+        except (MemoryError, ValueError):
+            scratch.failures += 1
+        self.expressions[pattern] = found.expression
+
     cdef bint find_evidence(self, Scratch *scratch, const Program *program,
                             Hit *hit) noexcept nogil:
         """False: the rule's verifier accepted none of the matches."""
@@ -455,6 +464,9 @@ cdef class RuleSet:
             pattern = self.evidence[i]
             if not self.matches(scratch, view, pattern):
                 continue
+            if not self.eager:
+                with gil:
+                    self.locate(scratch, pattern)
             if find(&self.expressions[pattern], scratch.vectorscan, view.text, view.size,
                     program.verify, program.parameter, &span):
                 hit.start = span.start

@@ -62,11 +62,13 @@ def load_rules(
     extra: Iterable[Path] = (),
     disabled: Collection[str] = (),
     strict: bool = True,
+    eager: bool = True,
 ) -> RuleSet:
     """Compiles the rules in `paths`, files or folders of `.yml`; None: those that ship.
 
     `extra` is read on top of them.  `disabled` are names or ids of rules to leave out, and what
     counts them goes too.  Strict: a rule without a match and a no_match test is a problem.
+    Not `eager`: loading takes less time, and hostile messages more (compile.py).
     Raises InvalidRulesError with every problem, RuleError where there is no rule at all or
     none of a disabled name.
     """
@@ -81,11 +83,15 @@ def load_rules(
     if len(files) > FILES_MAX:
         raise RuleError(f"{len(files)} rule files; at most {FILES_MAX} are read")
     texts = {name: file.read_bytes() for name, file in files}
-    return load_texts(texts, disabled=disabled, strict=strict)
+    return load_texts(texts, disabled=disabled, strict=strict, eager=eager)
 
 
 def load_texts(
-    texts: Mapping[str, bytes], *, disabled: Collection[str] = (), strict: bool = True
+    texts: Mapping[str, bytes],
+    *,
+    disabled: Collection[str] = (),
+    strict: bool = True,
+    eager: bool = True,
 ) -> RuleSet:
     """As load_rules, of texts by file name."""
     rules: list[AnyRule] = []
@@ -103,7 +109,7 @@ def load_texts(
     kept = without(rules, disabled)
     left_out = sorted({rule.id for rule in rules} - {rule.id for rule in kept})
     sources = [texts[name] for name in sorted(texts)] + [rule.encode() for rule in left_out]
-    return compile_rules(kept, sources)
+    return compile_rules(kept, sources, eager=eager)
 
 
 def _files(path: Traversable, name: str) -> list[tuple[str, Traversable]]:

@@ -13,7 +13,7 @@ cdef struct Span:
 
 cdef struct Expression:
     hs_database_t *whether        # ends at the first match
-    hs_database_t *where          # with start offsets, which cost several times as much
+    hs_database_t *where          # with start offsets, which cost several times as much, or NULL
     bint knows_start              # `where` has them
 
 
@@ -23,6 +23,8 @@ cdef class Pattern:
     cdef Expression expression
     cdef hs_scratch_t *scratch    # of `search` only
 
+    # Sees to it that `where` is there, and that the scratch, if one is given, serves it.
+    cdef int locate(self, hs_scratch_t **scratch) except -1
     cdef hs_database_t *compile(self, bytes regex, int flags) except NULL
 
 # Whether it matches.  `scratch` must have been allocated for the expression's databases too.

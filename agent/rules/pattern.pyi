@@ -3,11 +3,14 @@ DOTALL: int
 MULTILINE: int
 
 class Pattern:
-    """Raises ValueError with Vectorscan's reason where it refuses the expression."""
+    """Raises ValueError with Vectorscan's reason where it refuses the expression.
+
+    Where it matches is compiled at the first question for it, unless `eager`.
+    """
 
     regex: str
     flags: int
-    def __init__(self, regex: str, flags: int = 0) -> None: ...
+    def __init__(self, regex: str, flags: int = 0, *, eager: bool = True) -> None: ...
     @property
     def knows_start(self) -> bool:
         """False: too large for start offsets; a match begins somewhere before its end."""

@@ -109,19 +109,30 @@ cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_
 cdef class Pattern:
     """Raises ValueError with Vectorscan's reason where it refuses the expression."""
 
-    def __cinit__(self, str regex, int flags=0):
+    def __cinit__(self, str regex, int flags=0, *, bint eager=True):
         cdef bytes expression = regex.encode()
         self.regex = regex
         self.flags = flags
         if b"\0" in expression:
             raise ValueError("a NUL character stands in it: write \\x00")
         self.expression.whether = self.compile(expression, flags | HS_FLAG_SINGLEMATCH)
-        try:
-            self.expression.where = self.compile(expression, flags | HS_FLAG_SOM_LEFTMOST)
-            self.expression.knows_start = True
-        except ValueError:
-            # Start offsets cost states; what is too large with them may do without.
-            self.expression.where = self.compile(expression, flags)
+        if eager:
+            self.locate(NULL)
+
+    cdef int locate(self, hs_scratch_t **scratch) except -1:
+        cdef bytes expression = self.regex.encode()
+        if self.expression.where is NULL:
+            try:
+                self.expression.where = self.compile(
+                    expression, self.flags | HS_FLAG_SOM_LEFTMOST)
+                self.expression.knows_start = True
+            except ValueError:
+                # Start offsets cost states; what is too large with them may do without.
+                self.expression.where = self.compile(expression, self.flags)
+        if (scratch is not NULL
+                and hs_alloc_scratch(self.expression.where, scratch) != HS_SUCCESS):
+            raise MemoryError
+        return 0
 
     cdef hs_database_t *compile(self, bytes regex, int flags) except NULL:
         cdef hs_database_t *database = NULL
@@ -140,14 +151,13 @@ cdef class Pattern:
     @property
     def knows_start(self):
         """False: too large for start offsets; a match begins somewhere before its end."""
+        self.locate(NULL)
         return bool(self.expression.knows_start)
 
     def search(self, bytes text):
         """Span of the first match, or None.  Not for two threads at once."""
         cdef Span span
-        if (self.scratch is NULL
-                and hs_alloc_scratch(self.expression.where, &self.scratch) != HS_SUCCESS):
-            raise MemoryError
+        self.locate(&self.scratch)
         if find(&self.expression, self.scratch, text, len(text), NULL, 0.0, &span):
             return span.start, span.end
         return None

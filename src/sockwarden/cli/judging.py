@@ -31,7 +31,7 @@ def take_types(_context: click.Context, _option: click.Parameter, value: str | N
 def load(folder: Path | None) -> RuleSet:
     """Those in `folder`, else those that ship; what is wrong with them is a line each."""
     try:
-        return load_rules(None if folder is None else [folder], strict=False)
+        return load_rules(None if folder is None else [folder], strict=False, eager=False)
     except InvalidRulesError as error:
         for problem in error.problems[:-1]:
             complain(str(problem))
