@@ -14,6 +14,11 @@ class RuleSet:
     def __init__(self, plan: Plan) -> None: ...
     def session(self) -> Session:
         """A thread's scratch and a connection's state, for use from Python."""
+    def matching(self, text: bytes, direction: int = 0) -> tuple[set[str], set[str]]:
+        """Patterns that match the text: searched one by one, and all at once; for tests.
+
+        Both are the same, or Vectorscan loses matches where it searches for many patterns.
+        """
     def judge(self, payload: bytes, **facts: int) -> list[RuleHit]:
         """Hits of one message that stands alone.  Facts by their names in `Facts`."""
     def judge_handshake(

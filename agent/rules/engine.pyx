@@ -513,6 +513,32 @@ cdef class RuleSet:
         from sockwarden.agent.rules.session import Session
         return Session(self)
 
+    def matching(self, bytes text, int direction=0):
+        """Patterns that match the text: searched one by one, and all at once; for tests.
+
+        Both are the same, or Vectorscan loses matches where it searches for many patterns.
+        """
+        cdef Scratch *scratch = self.scratch_new()
+        cdef Pattern pattern
+        cdef uint32_t i
+        cdef const uint8_t *start = text
+        cdef hs_database_t *database = self.databases[direction & 1]
+        try:
+            if database is not NULL:
+                hs_scan(database, <const char *> start, len(text), 0, scratch.vectorscan,
+                        on_pattern, scratch.matched)
+            alone = {
+                pattern.regex for i, pattern in enumerate(self.patterns)
+                if found_in(&self.expressions[i], scratch.vectorscan, start, len(text))
+            }
+            together = {
+                pattern.regex for i, pattern in enumerate(self.patterns)
+                if has_bit(scratch.matched, i)
+            }
+        finally:
+            self.scratch_free(scratch)
+        return alone, together
+
     def judge(self, bytes payload, **facts):
         """Hits of one message that stands alone.  Facts by their names in `Facts`."""
         return self.session().judge(payload, **facts)

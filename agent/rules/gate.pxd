@@ -28,12 +28,8 @@ cdef extern from "agent/rules/simd/gate.h" nogil:
         const uint32_t *users
         uint8_t ascii[2][3][128]
         uint8_t above[2][3]
-        uint8_t lower[2][3][16]
-        uint8_t upper[2][3][16]
         uint8_t ascii_classes[128]
         uint8_t above_classes
-        uint8_t class_lower[16]
-        uint8_t class_upper[16]
     # Patterns, each once: a bit set, and the same as a list with room for all of them.
     ctypedef struct Found "sw_found":
         uint64_t *bits

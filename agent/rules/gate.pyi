@@ -12,3 +12,5 @@ class Gate:
     ) -> None: ...
     def candidates(self, text: bytes) -> list[int]:
         """Numbers of the patterns that may match the text."""
+    def count(self, texts: list[bytes]) -> int:
+        """How many candidates the texts have in all: for benchmarks."""

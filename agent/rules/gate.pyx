@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: sources = agent/rules/simd/plain.c agent/rules/simd/avx2.c agent/rules/simd/vbmi.c
+# distutils: sources = agent/rules/simd/plain.c agent/rules/simd/vbmi.c
 """The first stage: which patterns may match a text, told by the literals that they need.
 
 `literals` says what each pattern needs, `buckets` how the tables are laid out, simd/gate.h how
@@ -21,12 +21,11 @@ cdef extern from "agent/rules/simd/gate.h" nogil:
         const char *name
         int (*supported)() noexcept
         scan_function scan
-    const Kernel sw_gate_plain, sw_gate_avx2, sw_gate_vbmi
+    const Kernel sw_gate_plain, sw_gate_vbmi
 
-cdef const Kernel *KERNELS[3]
+cdef const Kernel *KERNELS[2]
 KERNELS[0] = &sw_gate_vbmi
-KERNELS[1] = &sw_gate_avx2
-KERNELS[2] = &sw_gate_plain
+KERNELS[1] = &sw_gate_plain
 
 assert buckets.PARTS_MAX == PARTS_MAX
 assert buckets.BUCKETS == BUCKETS
@@ -176,8 +175,6 @@ cdef void add_class(CPart *part, uint8_t octet, uint8_t bit) noexcept:
         part.ascii_classes[octet] |= bit
     else:
         part.above_classes |= bit
-    part.class_lower[octet & 15] |= bit
-    part.class_upper[octet >> 4] |= bit
 
 
 cdef void add_passing(CPart *part, int place, uint8_t octet, int bucket) noexcept:
@@ -188,8 +185,6 @@ cdef void add_passing(CPart *part, int place, uint8_t octet, int bucket) noexcep
         part.ascii[half][place][octet] |= bit
     else:
         part.above[half][place] |= bit
-    part.lower[half][place][octet & 15] |= bit
-    part.upper[half][place][octet >> 4] |= bit
 
 
 cdef int lay_out_part(CPart *part, object plan, list kept) except -1:

@@ -44,8 +44,8 @@ _ENGLISH = (
     "select update table group union message report meeting file server price account between"
 )
 _WORDS = tuple(_ENGLISH.split())
-_ASIDES = ("don't", "it's", "we're", "(maybe)", "&")
-_ENDS = {".": 80, "?": 10, "!": 5, ";": 3, "...": 2}
+_ASIDES = {"don't": 8, "it's": 8, "we're": 4, "(maybe)": 3, "&": 1}
+_ENDS = {".": 80, "?": 11, "!": 6, ";": 1, "...": 2}
 _NAMES = ("ann", "bob", "chandra", "dieter", "emeka", "fatima", "giulia", "hiro", "ines", "joao")
 _KEYS = ("type", "id", "user", "room", "status", "items", "total", "currency", "created_at")
 _FOREIGN = (
@@ -69,6 +69,11 @@ def _size(rng: random.Random) -> int:
     # Log-normal with the mean above: most are short, a few are long.
     size = int(rng.lognormvariate(5.53, 0.75))
     return min(max(size, _LEAST_BYTES), _MOST_BYTES)
+
+
+def _weighed(choices: dict[str, int], rng: random.Random) -> str:
+    [chosen] = rng.choices(list(choices), list(choices.values()))
+    return chosen
 
 
 def _prose(rng: random.Random, size: int) -> str:
@@ -108,7 +113,7 @@ def _chat_value(rng: random.Random) -> dict[str, Any]:
     return {
         **head,
         "room": f"room-{rng.randrange(99)}",
-        "text": _prose(rng, max(_size(rng) - 95, 12)),
+        "text": _prose(rng, max(_size(rng) - 110, 12)),
     }
 
 
@@ -144,7 +149,7 @@ def _token(rng: random.Random) -> str:
 
 def _record(rng: random.Random) -> bytes:
     value = _head(rng)
-    left = _size(rng) - 90
+    left = _size(rng) - 105
     while left > 0:
         key = f"{rng.choice(_KEYS)}{rng.randrange(20)}"
         entry: Any = _token(rng) if rng.random() < 0.5 else rng.randrange(10**6)

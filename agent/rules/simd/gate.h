@@ -2,8 +2,7 @@
  * The literal gate: which of many literals a text holds, found in one pass; see ../gate.pxd.
  *
  * A literal is a row of up to eight byte sets.  A window of three of them is tested at every place
- * of the text against sixteen buckets at once; what passes is compared in full.  Kernels differ in
- * how sharp their test is, never in what the gate finds.
+ * of the text against sixteen buckets at once; what passes is compared in full.
  */
 #ifndef SW_GATE_H
 #define SW_GATE_H
@@ -39,13 +38,11 @@ typedef struct {
     const sw_literal *literals;       /* those of a bucket stand together */
     const sw_set *sets;
     const uint32_t *users;
-    /* The same tables as kernels want them, for the buckets 0 to 7 and 8 to 15. */
+    /* The same tables as vectors want them, for the buckets 0 to 7 and 8 to 15. */
     uint8_t ascii[2][SW_WINDOW][SW_ASCII];
     uint8_t above[2][SW_WINDOW]; /* of any byte of 0x80 or more */
-    uint8_t lower[2][SW_WINDOW][16], upper[2][SW_WINDOW][16];
     uint8_t ascii_classes[SW_ASCII];
     uint8_t above_classes;
-    uint8_t class_lower[16], class_upper[16];
 } sw_gate;
 
 /* Patterns that were found, each once: a bit set, and the same as a list. */
@@ -55,7 +52,8 @@ typedef struct {
     uint32_t count;
 } sw_found;
 
-/* Adds to `found`; returns the classes of all bytes of the text, or more. */
+/* Adds to `found`; returns the classes of all bytes of the text, perhaps those of others of 0x80
+ * or more. */
 typedef uint32_t (*sw_gate_scan)(const sw_gate *gate, const uint8_t *text, size_t size,
                                  sw_found *found);
 
@@ -65,7 +63,7 @@ typedef struct {
     sw_gate_scan scan;
 } sw_gate_kernel;
 
-extern const sw_gate_kernel sw_gate_plain, sw_gate_avx2, sw_gate_vbmi;
+extern const sw_gate_kernel sw_gate_plain, sw_gate_vbmi;
 
 static inline int sw_holds(const sw_gate *gate, const sw_literal *literal, const uint8_t *text)
 {

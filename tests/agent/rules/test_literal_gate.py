@@ -111,6 +111,25 @@ def test_the_tests_of_all_rules_pass_the_gate(shipped, check):
             check(example.payload)
 
 
+@pytest.mark.parametrize("direction", ["c2s", "s2c"])
+def test_what_a_pattern_finds_alone_it_finds_among_all(shipped, direction):
+    """Vectorscan lost matches of `{{` in a database of many patterns once."""
+    wanted = {
+        test.regex
+        for rule in shipped.rules
+        if isinstance(rule, Rule) and rule.source is Source.MESSAGE
+        for test in matches_of(rule.condition)
+        if direction in rule.scope.directions
+    }
+    found = 0
+    texts = {example.payload for rule in shipped.rules for example in rule.examples}
+    for text in sorted(texts | {b"{{self}}", b"{{ self }}", b"x={{self.a}}"}):
+        alone, together = shipped.matching(text, int(direction == "s2c"))
+        assert (alone & wanted) ^ together == set(), text
+        found += len(together)
+    assert found > 5
+
+
 def test_benign_messages_pass_alike_in_all_variants(check):
     for message in sample.messages(300, seed=3):
         check(message)
