@@ -17,7 +17,7 @@ cdef class Decoder:
     cdef readonly int order      # lower ones first; each works on what the one before made
     cdef readonly int depth      # how often it is applied to its own result
     cdef readonly bint opens     # what it makes may again hold what any decoder is for
-    cdef readonly uint32_t marks # without any of them (marks.pxd) there is nothing to decode
+    cdef readonly uint32_t marks  # without any of them (marks.pxd) there is nothing to decode
     cdef decode_t decode
 
 cdef Decoder make_decoder(str name, int order, uint32_t marks, decode_t decode,

@@ -25,6 +25,7 @@ cdef class Pattern:
 
     # Sees to it that `where` is there, and that the scratch, if one is given, serves it.
     cdef int locate(self, hs_scratch_t **scratch) except -1
+    cdef int compile_where(self, bytes expression) except -1
     cdef hs_database_t *compile(self, bytes regex, int flags) except NULL
 
 # Whether it matches.  `scratch` must have been allocated for the expression's databases too.

@@ -42,6 +42,13 @@ cdef enum:
     UNKNOWN_START_BYTES = 64  # shown before the end of a match whose start is not known
 
 
+# Behind every pattern with start offsets, except where an end of the text stands in it.  Where a
+# pattern can only end in one pair of bytes, Vectorscan up to 5.4.12 searches texts of 255 bytes
+# and more backwards for the pair, by a function that overflows its stack (VectorCamp/vectorscan,
+# pull request 392): any such text would end the agent.
+OPEN_END = rb"(?:\xfd\xfb)?"
+
+
 cdef struct Search:
     const uint8_t *text
     size_t size
@@ -120,18 +127,23 @@ cdef class Pattern:
             self.locate(NULL)
 
     cdef int locate(self, hs_scratch_t **scratch) except -1:
-        cdef bytes expression = self.regex.encode()
         if self.expression.where is NULL:
-            try:
-                self.expression.where = self.compile(
-                    expression, self.flags | HS_FLAG_SOM_LEFTMOST)
-                self.expression.knows_start = True
-            except ValueError:
-                # Start offsets cost states; what is too large with them may do without.
-                self.expression.where = self.compile(expression, self.flags)
+            self.compile_where(self.regex.encode())
         if (scratch is not NULL
                 and hs_alloc_scratch(self.expression.where, scratch) != HS_SUCCESS):
             raise MemoryError
+        return 0
+
+    cdef int compile_where(self, bytes expression) except -1:
+        for text in (b"(?:%b)%b" % (expression, OPEN_END), expression):
+            try:
+                self.expression.where = self.compile(text, self.flags | HS_FLAG_SOM_LEFTMOST)
+            except ValueError:
+                continue
+            self.expression.knows_start = True
+            return 0
+        # Start offsets cost states; what is too large with them may do without.
+        self.expression.where = self.compile(expression, self.flags)
         return 0
 
     cdef hs_database_t *compile(self, bytes regex, int flags) except NULL:

