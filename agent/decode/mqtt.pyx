@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""PUBLISH packets of MQTT 3.1.1 and 5: the topic and what is published, apart.
+"""PUBLISH packets of MQTT 3.1.1 and 5: the topic and what is published, each in quotes.
 
 A message may hold several packets (MQTT 3.1.1 section 6, MQTT 5 section 6: packets are not aligned
 to frames); those of other types are left out.  Taken for MQTT is a message that is a row of whole
@@ -15,7 +15,7 @@ from sockwarden.agent.decode.decoder cimport is_text, make_decoder
 cdef enum:
     PUBLISH = 3
     LENGTH_MAX_BYTES = 4
-    NUL = 0
+    QUOTE = 34
 
 
 cdef size_t packet(const uint8_t *text, size_t left, size_t *head) noexcept nogil:
@@ -33,12 +33,12 @@ cdef size_t packet(const uint8_t *text, size_t left, size_t *head) noexcept nogi
 
 
 cdef size_t put(const uint8_t *text, size_t size, uint8_t *out, size_t capacity) noexcept nogil:
-    """The string between NULs."""
+    """The string in quotes."""
     if size + 2 > capacity:
         return 0
-    out[0] = NUL
+    out[0] = QUOTE
     memcpy(out + 1, text, size)
-    out[size + 1] = NUL
+    out[size + 1] = QUOTE
     return size + 2
 
 

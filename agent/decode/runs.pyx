@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Replaces runs of digits by the text that they hold, between NULs; see runs.pxd.
+"""Replaces runs of digits by the text that they hold, in quotes; see runs.pxd.
 
 Where a run begins, simd/marks.h says: it fills a pair of quotes, or is padded, or is so long
 that no word is.
@@ -13,6 +13,7 @@ from sockwarden.agent.decode.marks cimport in_alphabet, next_run
 
 cdef enum:
     NUL = 0
+    QUOTE = 34
     BETWEEN_BYTES = 2
 
 
@@ -58,9 +59,9 @@ cdef bint replace_runs(const uint8_t *text, size_t size, uint8_t *out, size_t ca
             continue
         memcpy(out + made, text + read, place - read)
         made += place - read
-        out[made] = NUL
+        out[made] = QUOTE
         made += 1 + length
-        out[made] = NUL
+        out[made] = QUOTE
         made += 1
         read = place = end
         decoded = True

@@ -28,6 +28,7 @@ from sockwarden.agent.rules.vectorscan cimport (
     hs_free_database,
     hs_free_scratch,
     hs_scan,
+    platform,
 )
 from sockwarden.agent.rules.verify cimport accepts_many
 
@@ -149,7 +150,7 @@ cdef class Pattern:
     cdef hs_database_t *compile(self, bytes regex, int flags) except NULL:
         cdef hs_database_t *database = NULL
         cdef hs_compile_error_t *error = NULL
-        if hs_compile(regex, flags, HS_MODE_BLOCK, NULL, &database, &error) != HS_SUCCESS:
+        if hs_compile(regex, flags, HS_MODE_BLOCK, platform(), &database, &error) != HS_SUCCESS:
             reason = (<bytes> error.message).decode(errors="replace")
             hs_free_compile_error(error)
             raise ValueError(reason[:1].lower() + reason[1:].rstrip("."))
@@ -194,7 +195,7 @@ cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL
             expressions[i] = <bytes> texts[i]
             flags[i] = pattern.flags | HS_FLAG_SINGLEMATCH
             ids[i] = numbers[i]
-        if hs_compile_multi(expressions, flags, ids, count, HS_MODE_BLOCK, NULL, &database,
+        if hs_compile_multi(expressions, flags, ids, count, HS_MODE_BLOCK, platform(), &database,
                             &error) != HS_SUCCESS:
             reason = (<bytes> error.message).decode(errors="replace")
             hs_free_compile_error(error)

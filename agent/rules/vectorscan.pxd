@@ -34,6 +34,11 @@ cdef extern from "hs/hs.h" nogil:
     hs_error_t hs_free_database(hs_database_t *database)
     hs_error_t hs_alloc_scratch(const hs_database_t *database, hs_scratch_t **scratch)
     hs_error_t hs_free_scratch(hs_scratch_t *scratch)
-    hs_error_t hs_scan(const hs_database_t *database, const char *data, unsigned int length,
-                       unsigned int flags, hs_scratch_t *scratch, match_event_handler on_event,
-                       void *context)
+
+cdef extern from "agent/rules/vectorscan.h" nogil:
+    # For hs_compile and hs_compile_multi.
+    const void *platform "sw_platform"()
+    hs_error_t hs_scan "sw_hs_scan"(const hs_database_t *database, const char *data,
+                                    unsigned int length, unsigned int flags,
+                                    hs_scratch_t *scratch, match_event_handler on_event,
+                                    void *context)

@@ -132,18 +132,19 @@ def test_protobuf_without_a_schema():
 
 
 def test_mqtt_shows_topic_and_payload_apart():
-    assert MQTT(mqtt("/etc/passwd")) == b"\0room/7/chat\0\0/etc/passwd\0"
-    assert MQTT(mqtt("x" * 300)) == b"\0room/7/chat\0\0" + b"x" * 300 + b"\0"
-    assert MQTT(mqtt("a") + mqtt("b")) == b"\0room/7/chat\0\0a\0" + b"\0room/7/chat\0\0b\0"
+    topic = b'"room/7/chat"'
+    assert MQTT(mqtt("/etc/passwd")) == topic + b'"/etc/passwd"'
+    assert MQTT(mqtt("x" * 300)) == topic + b'"' + b"x" * 300 + b'"'
+    assert MQTT(mqtt("a") + mqtt("b")) == topic + b'"a"' + topic + b'"b"'
     assert MQTT(mqtt("a")[:-1]) is None
 
 
 def test_mqtt_with_an_identifier_and_properties():
     # Quality of service 1, identifier 10; MQTT 5: two bytes of properties (a payload format).
     packet = b"\x32\x0d\x00\x03a/b\x00\x0a\x02\x01\x01;id"
-    assert MQTT(packet) == b"\0a/b\0\0;id\0"
+    assert MQTT(packet) == b'"a/b"";id"'
 
 
 def test_mqtt_packets_of_other_types_show_nothing():
     assert MQTT(b"\xc0\x00") is None
-    assert MQTT(b"\xc0\x00" + mqtt("a")) == b"\0room/7/chat\0\0a\0"
+    assert MQTT(b"\xc0\x00" + mqtt("a")) == b'"room/7/chat""a"'

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 
 import pytest
@@ -279,3 +280,12 @@ def test_a_pattern_that_ends_in_a_pair_of_bytes_takes_long_texts(make, regex):
     [hit] = rules.judge(text)
     assert text.index(hit.evidence.encode()) < 16
     assert Pattern(regex).search(b"aa " * 500) is None
+
+
+@pytest.mark.parametrize("size", range(0, 300, 7))
+@pytest.mark.parametrize("regex", ["&#(x0{1,8}3c|0{1,8}60)\\b", "<[a-z!/][^>]*[ /]on[a-z]{3,9}=x"])
+def test_a_match_is_found_wherever_in_the_text_it_lies(regex, size):
+    for found in (b"&#x0003c;", b"<x onclick=x"):
+        text = b"a" * size + found + b'"}}'
+        if re.search(regex.encode(), text):
+            assert Pattern(regex).search(text) == (size, size + len(found.rstrip(b";")))
