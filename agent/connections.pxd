@@ -26,6 +26,7 @@ cdef struct Watched:
     uint32_t anomalies[ANOMALY_COUNT]
     uint32_t number                 # in reports; 0: none was asked for
     uint32_t process                # that moved bytes last: thread group id; 0: not known
+    uint32_t unproven               # bytes since it was met in mid-stream, and no frame yet; or 0
     uint8_t role                    # enum sw_role
     bint tls
     bint loopback

@@ -54,6 +54,10 @@ class Control:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise HelperGoneError("the helper is gone") from error
 
+    def ignore(self, connection: int) -> None:
+        """No byte of it need leave the kernel any more."""
+        self.say(protocol.Ignore(connection=connection))
+
     def listen(self) -> None:
         """Takes in what the helper has said; does not wait."""
         while select.select([self._socket], [], [], 0)[0]:

@@ -26,10 +26,12 @@ cdef class Pipeline:
     cdef bint trace_controls
     cdef Lines lines              # writes both of them; None: the sink does
     cdef object reporter          # sockwarden.agent.reporter.Reporter, used with the GIL only
+    cdef object unwanted          # told of connections that are none
     cdef object failure           # the first error of a sink since the last `deliver`
     cdef public int64_t clock_offset_ns  # from the records' clock to the epoch
     # What happened, for the heartbeat.
     cdef uint64_t records, unknown_records, bad_records, connections_refused, connections_evicted
+    cdef uint64_t midstream_given_up
     cdef uint64_t hidden_bytes, messages, message_bytes, hits_suppressed
     cdef uint64_t undecoded_bytes, withheld_messages  # of connections that have ended
     cdef uint64_t[ANOMALY_COUNT] anomalies
@@ -47,6 +49,7 @@ cdef class Pipeline:
     cdef Watched *place(self, uint64_t connection) noexcept nogil
     cdef void data(self, Watched *watched, const sw_record *header,
                    const uint8_t *data) noexcept nogil
+    cdef bint may_be_frames(self, Watched *watched, uint32_t size) noexcept nogil
     cdef void close(self, Watched *watched, const sw_close *ends) noexcept nogil
     cdef void exit(self, uint32_t process) noexcept nogil
     # Ends the connections that no process went on with.  Times are those of the records.
@@ -68,6 +71,7 @@ cdef class Pipeline:
     cdef Finding *add_finding(self, Watched *watched, int kind) noexcept nogil
     cdef void meet(self, Watched *watched, const sw_record *header,
                    const sw_open *open_) noexcept
+    cdef void give_up(self, Watched *watched) noexcept
     cdef void request(self, Watched *watched, const uint8_t *head, size_t size) noexcept
     cdef void handshake(self, Watched *watched, const HandshakeEvent *event) noexcept
     cdef empty_findings(self)

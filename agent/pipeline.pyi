@@ -15,6 +15,7 @@ class Pipeline:
         agent: the name that alerts carry.
         process: names a process by its number and start time (CLOCK_BOOTTIME, ns).
         wanted: asked for each connection when it opens; one that is not wanted is left alone.
+        unwanted: told the number of a connection whose bytes turned out to be no frames.
         lines: writes messages and control frames itself, of those that it wants; the sink
             does not hear of them.
         redaction_key: of the hashes that stand for masked secrets.
@@ -35,6 +36,7 @@ class Pipeline:
         connections: int = 65_536,
         process: Callable[[int, int], Process | None] | None = None,
         wanted: Callable[[Subject], bool] | None = None,
+        unwanted: Callable[[int], None] | None = None,
         lines: Lines | None = None,
         redaction_key: bytes = b"",
         clock_offset_ns: int = 0,

@@ -48,6 +48,7 @@ cdef enum:
     ANOMALIES_OF_A_KIND = 16
     RELEASE_EVERY = 32            # records, then the kernel gets their room back
     GOES_ON_WITHIN_NS = 1_000_000_000
+    UNPROVEN_BYTES = 256 << 10
 
 cdef uint64_t SECOND_NS = 1_000_000_000
 
@@ -123,6 +124,7 @@ cdef class Pipeline:
         watched.tls = header.source != SW_SOCKET
         if open_.flags & SW_MIDSTREAM:
             connection_midstream(watched.parser)
+            watched.unproven = 1
         with gil:
             self.meet(watched, header, open_)
 
@@ -147,8 +149,21 @@ cdef class Pipeline:
             self.hidden_bytes += header.captured
             self.release_parser(watched)
             return
+        if watched.unproven and not self.may_be_frames(watched, header.captured):
+            return
         connection_feed(watched.parser, direction_of(watched, header.flow), header.position,
                         data, header.captured)
+
+    cdef bint may_be_frames(self, Watched *watched, uint32_t size) noexcept nogil:
+        """What the kernel took for a WebSocket by a few bytes in its middle need not be one."""
+        watched.unproven += size
+        if watched.unproven <= UNPROVEN_BYTES:
+            return True
+        watched.hidden = True
+        self.midstream_given_up += 1
+        with gil:
+            self.give_up(watched)
+        return False
 
     cdef void close(self, Watched *watched, const sw_close *ends) noexcept nogil:
         if watched.parser != NULL:
@@ -208,6 +223,7 @@ cdef class Pipeline:
         cdef Facts facts
         if watched.hidden:
             return
+        watched.unproven = 0
         facts.opcode = event.opcode
         if event.opcode == CONTINUATION:  # of nothing: no message, but judged
             facts.opcode = BINARY
@@ -244,6 +260,7 @@ cdef class Pipeline:
         cdef Facts facts
         if watched.hidden:
             return
+        watched.unproven = 0
         if self.trace_controls:
             finding = self.add_finding(watched, FOUND_CONTROL)
             finding.direction = direction
@@ -338,6 +355,13 @@ cdef class Pipeline:
                                         header.process, open_.process_start_ns)
             if open_.flags & SW_MIDSTREAM:  # no handshake decides it
                 watched.hidden = not wanted
+        except Exception as error:
+            self.failure = self.failure or error
+
+    cdef void give_up(self, Watched *watched) noexcept:
+        try:
+            if self.unwanted is not None:
+                self.unwanted(watched.connection)
         except Exception as error:
             self.failure = self.failure or error
 
@@ -469,8 +493,9 @@ cdef class Pipeline:
     def __init__(self, RuleSet rules, sink, *, bint trace, str agent=None,
                  uint32_t head_bytes=16_384, uint64_t message_bytes=1 << 20,
                  uint64_t inflated_bytes=INFLATED_BYTES,
-                 size_t connections=65_536, process=None, wanted=None, Lines lines=None,
-                 bytes redaction_key=b"", int64_t clock_offset_ns=0):
+                 size_t connections=65_536, process=None, wanted=None, unwanted=None,
+                 Lines lines=None, bytes redaction_key=b"", int64_t clock_offset_ns=0):
+        self.unwanted = unwanted
         self.trace = trace
         self.trace_messages = trace and (lines is None or lines.messages)
         self.trace_controls = trace and (lines is None or lines.controls)
@@ -523,6 +548,7 @@ cdef class Pipeline:
             "connections_evicted": self.connections_evicted,
             "duplicate_end": self.reporter.duplicate_ends,
             "hidden_bytes": self.hidden_bytes,
+            "midstream_given_up": self.midstream_given_up,
             "messages": self.messages,
             "message_bytes": self.message_bytes,
             "alerts": self.reporter.alerts,

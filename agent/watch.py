@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trace=True,
             lines=output.lines,
             process=control.process,
+            unwanted=control.ignore,
             wanted=_filter(options.pid, options.port),
             redaction_key=os.urandom(REDACTION_KEY_BYTES),
             clock_offset_ns=boot_to_epoch_ns(),

@@ -97,6 +97,7 @@ class Agent:
             inflated_bytes=config.parser.inflated_bytes,
             connections=config.parser.connections,
             process=control.process,
+            unwanted=control.ignore,
             redaction_key=redact.host_key(config.agent.state_directory),
             clock_offset_ns=boot_to_epoch_ns(),
         )

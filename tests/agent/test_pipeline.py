@@ -323,3 +323,17 @@ def test_two_requests_at_once_of_which_the_first_is_refused(rules, sink):
     way.deliver()
     assert way.counters["duplicate_end"] == 1
     assert len(sink.of(Connection)) == 1
+
+
+def test_what_looked_like_frames_and_is_none_is_given_up(rules, sink):
+    given_up = []
+    way = pipeline(rules, sink, unwanted=given_up.append)
+    talk = Conversation(1)
+    way.feed(talk.open(MIDSTREAM))
+    for at in range(40):
+        noise = b"".join(hashlib.sha512(b"%d %d" % (at, n)).digest() for n in range(128))
+        way.feed(talk.c2s(noise))
+    assert given_up == [1]
+    assert way.counters["midstream_given_up"] == 1
+    way.deliver()
+    assert not sink.of(Message)
