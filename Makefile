@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection bench-rules vm-test clean
+.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection bench-rules bench-capture vm-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -35,6 +35,9 @@ bench-rules: ## set up, then measure the rules on benign messages (or the JSON l
 
 bench-detection: ## set up, then measure what the shipped rules find in the texts in ../shared/corpora (or CORPORA=FOLDER)
 	@packaging/setup.sh test && python tests/bench/detection.py $(ARGS)
+
+bench-capture: ## set up, then measure what the probe costs the programs that it watches
+	@packaging/setup.sh test && python tests/bench/capture.py $(ARGS)
 
 vm-test: ## the probe on stock kernels 6.1 and 6.12 in QEMU: minutes with KVM, an hour without
 	@packaging/setup.sh vm && python tests/e2e/vm/run.py $(ARGS)

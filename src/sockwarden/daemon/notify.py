@@ -1,9 +1,12 @@
 """What systemd is told (sd_notify(3)); each call does nothing where systemd did not ask.
 
+What cannot be told is not told: a manager that is gone ends no daemon.
+
 The watchdog is for the caller to ping, and only when work progressed: a daemon that is alive
 but stuck must be restarted.
 """
 
+import contextlib
 import os
 import time
 
@@ -52,7 +55,8 @@ def _send(*lines: str) -> None:
         return
     from systemd.daemon import notify  # noqa: PLC0415 - only a service needs it
 
-    notify("\n".join(lines))
+    with contextlib.suppress(OSError):
+        notify("\n".join(lines))
 
 
 def _line(text: str) -> str:
