@@ -17,7 +17,8 @@ async def main(host: str, port: str, *certificate_and_key: str) -> None:
     if certificate_and_key:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate_and_key)
-    async with serve(echo, host, int(port), ssl=context) as server:
+    # No pings: a test may leave its client alone for as long as the probe takes to start.
+    async with serve(echo, host, int(port), ssl=context, ping_interval=None) as server:
         print(f"listening on {next(iter(server.sockets)).getsockname()[1]}", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
