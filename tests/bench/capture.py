@@ -2,10 +2,10 @@
 
 Servers: echo on ws for Node.js, plain and inside TLS, with messages of 60 B on 20 connections; an
 nginx that serves pages over HTTPS and never a WebSocket; a loop of 1-byte reads that are none of
-the probe's business, and one of getppid(2), which has no hook.  What is compared is the server's own
-processor time per message (or page, or call), of all its threads, while a C client keeps it
+the probe's business, and one of getppid(2), which has no hook.  What is compared is the server's
+own processor time per message (or page, or call), of all its threads, while a C client keeps it
 busy; the client is watched like any other program.  Both share one core, and neither is preempted
-when the other wakes up: so a server finds the same work at each turn of its loop, whatever it costs.
+when the other wakes up: so a server finds the same work at each turn of its loop.
 
 Designs take turns, round by round, each attached for its turn alone: nothing ("bare"), empty
 programs on the probe's hooks ("floor"), the whole agent with its defaults ("sockwarden"), and what

@@ -1,10 +1,10 @@
 """What `capture.py` compares the probe with: `python designs.py floor|classic FILE...`.
 
 `floor`: empty programs on the probe's own hooks, and on the OpenSSL functions of each FILE.
-Nothing that stands on these hooks can cost less.  `classic`: what most tracers do.  Entry of a call: keep
-the arguments in a map; return: take them out, look the descriptor up, write up to 16 KiB to a ring
-in a slot of that size, and wake the reader.  A descriptor's first bytes say whether it is HTTP.
-Both say "ready" and end with their input.
+Nothing that stands on these hooks can cost less.  `classic`: what most tracers do.  Entry of a
+call: keep the arguments in a map; return: take them out, look the descriptor up, write up to
+16 KiB to a ring in a slot of that size, and wake the reader.  A descriptor's first bytes say
+whether it is HTTP.  Both say "ready" and end with their input.
 """
 
 import os
