@@ -5,7 +5,6 @@ kinds, the wall clock, the peak of its memory, when the first line came.  tshark
 fields of each WebSocket frame, as in the peers' harness.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,15 @@ import captures
 MEGABYTE = 1_000_000
 FIELDS = ("opcode", "fin", "payload.text", "payload.ping", "payload.pong")
 SAMPLE_BYTES = 64 * 1024
+# Between us and the command: a process's peak begins at that of the one that started it.
+LAUNCHER = """
+import os, sys
+null = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=null)
+_, status, usage = os.wait4(child, 0)
+cpu = usage.ru_utime + usage.ru_stime
+print(os.waitstatus_to_exitcode(status), cpu, usage.ru_maxrss, file=sys.stderr)
+"""
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,20 @@ class Run:
 def run(command: list[str]) -> Run:
     """Raises SystemExit where the command fails; `analyze` ends with 1 where it found alerts."""
     begun = time.perf_counter()
+    launch = [sys.executable, "-S", "-c", LAUNCHER, *command]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        launch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         first = 0.0
         while process.stdout.read(SAMPLE_BYTES):
             first = first or time.perf_counter() - begun
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - begun
-    if process.returncode not in (0, 1):
-        raise SystemExit(f"{command[0]} ended with {process.returncode}")
-    return Run(usage.ru_utime + usage.ru_stime, wall, first, usage.ru_maxrss * 1024)
+        wall = time.perf_counter() - begun
+        code, cpu, peak_kib = process.stderr.read().split()
+    if int(code) not in (0, 1):
+        raise SystemExit(f"{command[0]} ended with {int(code)}")
+    return Run(float(cpu), wall, first, int(peak_kib) * 1024)
 
 
 def commands(capture: Path) -> dict[str, list[str]]:
