@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 readonly out=build/vm suite=bookworm spare_mib=600
-readonly recipe=$(cat "$0" <(packaging/setup.sh packages) | sha256sum)
+recipe=$(cat "$0" <(packaging/setup.sh packages) | sha256sum)
 
 system=(systemd systemd-sysv dbus udev kmod iproute2 procps openssl nodejs linux-image-cloud-amd64)
 masked=(getty@tty1 serial-getty@ttyS0 systemd-firstboot e2scrub_reap e2scrub_all.timer

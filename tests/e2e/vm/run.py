@@ -9,6 +9,7 @@ JSON object in the last line.  Exit status 0 only if everything passed on every 
 import argparse
 import json
 import os
+import platform
 import re
 import shlex
 import subprocess
@@ -116,6 +117,8 @@ def main() -> int:
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="6.1, 6.12")
     parser.add_argument("--tests", nargs="+", metavar="TEST", help="other tests than usual")
     arguments = parser.parse_args()
+    if platform.machine() != "x86_64":
+        parser.error("the test machines are x86-64, and so this machine must be")
     tests = arguments.tests or (EMULATED_TESTS if emulated() else TESTS)
     for step in ("root.sh", "tree.sh"):
         subprocess.run([HERE / step], check=True)
