@@ -122,8 +122,8 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
 {
     u8 *why = ignored.lookup((struct who *)who);
     if (why) {
-        if (*why == TLS_RECORDS)
-            note_tls_socket(who, moved);
+        if (*why >= TLS_RECORDS)
+            note_tls_socket(who, moved, why);
         return STAY;
     }
     struct who key = *who;

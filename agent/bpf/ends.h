@@ -29,8 +29,10 @@ static __always_inline void end_ssl(struct who *who)
 /* A descriptor is closed, and `last`: with it its socket. */
 static __always_inline void let_go(struct who *who, int last)
 {
-    if (!ignored.delete(who))
+    if (!ignored.delete(who)) {
+        unbind_descriptor(who);
         return;
+    }
     u64 *sock = descriptors.lookup(who);
     if (!sock)
         return;

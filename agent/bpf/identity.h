@@ -68,6 +68,12 @@ static __always_inline u64 process_key_before_exec(void)
     return process_key_at(1);
 }
 
+/* Of the program, as it has entered the kernel. */
+static __always_inline struct pt_regs *saved_registers(void)
+{
+    return (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+}
+
 enum { S_IFMT_ = 0170000, S_IFSOCK_ = 0140000 };
 
 /* The struct file behind a descriptor of the current process; 0: none. */

@@ -90,7 +90,8 @@ struct stash {
     u8 data[STASH_BYTES + STASH_STEP];
 };
 
-/* A call into a TLS library that has not returned. */
+/* A call into a TLS library that has not returned, and how far below its stack a nested one's is. */
+enum { NESTING_BYTES = 65536 };
 struct tls_call {
     u64 ssl;
     u64 buffer;
@@ -101,6 +102,15 @@ struct tls_call {
     u8 jumped;        /* another probed function was jumped to, and will return too */
 };
 
+/* How a received chunk of TLS begins: behind 11 bytes at most there are keys or ciphertext, which no
+ * other connection has (RFC 8446 4.1.2, 5.2). */
+enum { PREFIX_WORDS = 4 };
+struct tls_receive {
+    u64 process;
+    u64 prefix[PREFIX_WORDS];
+};
+
+/* From TLS_RECORDS on receives are counted, as far as they are of use (tls_socket.h). */
 enum ignored { NOT_HTTP = 1, TLS_RECORDS = 2 };
 
 BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
@@ -116,10 +126,13 @@ BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);     /* by thread */
 BPF_HASH(earlier, u32, u8, CANDIDATES);                    /* tries left, by inode */
 BPF_HASH(excluded, u32, u8, 64);                           /* process ids of our own */
 BPF_TABLE("lru_hash", struct who, s32, ssl_descriptors, CONNECTIONS);
+BPF_TABLE("lru_hash", struct who, u64, descriptor_ssls, CONNECTIONS);
+BPF_TABLE("lru_hash", struct tls_receive, s32, tls_receives, CALLS);
+BPF_TABLE("lru_hash", u64, u8, memory_bio_users, CALLS); /* processes */
 BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, CALLS); /* by thread */
 BPF_TABLE("lru_hash", struct who, u64, unsent, CALLS); /* GnuTLS: data of the last call */
 BPF_TABLE("lru_hash", u64, u8, websocket_processes, CONNECTIONS);
-BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS);  /* by thread */
+BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS); /* by thread */
 
 enum jump {
     JUMP_MEET = 0,

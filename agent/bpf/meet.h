@@ -36,9 +36,12 @@ static __always_inline int first_sight(const struct who *who, const struct moved
     u32 word = 0;
     if (first.size >= sizeof word)
         read_user(&word, sizeof word, (void *)first.base);
-    if (is_tls_record(word) && moved->source == SW_SOCKET) {
+    if (moved->source == SW_SOCKET &&
+        (is_tls_record(word) || ssl_at_work(bpf_get_current_pid_tgid()))) {
         ignore(who, TLS_RECORDS);
-        note_tls_socket(who, moved);
+        u8 *tries = ignored.lookup((struct who *)who);
+        if (tries)
+            note_tls_socket(who, moved, tries);
         return 0;
     }
     if (!is_method(word) && !is_proxy_header(word) && word != WORD_HTTP) {

@@ -26,11 +26,6 @@ struct sys_exit {
 enum { MSG_OOB_ = 1, MSG_PEEK_ = 2, MSG_TRUNC_ = 0x20, MSG_ERRQUEUE_ = 0x2000 };
 enum { NOT_OF_THE_STREAM = MSG_OOB_ | MSG_PEEK_ | MSG_ERRQUEUE_ };
 
-static __always_inline struct pt_regs *saved_registers(void)
-{
-    return (struct pt_regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-}
-
 /* The vector of a struct user_msghdr: msg_iov and msg_iovlen. */
 static __always_inline void read_message_header(struct moved *moved, u64 header)
 {

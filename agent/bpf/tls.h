@@ -7,6 +7,7 @@
 #define PARAMETER_0(regs) ((regs)->di)
 #define PARAMETER_1(regs) ((regs)->si)
 #define PARAMETER_3(regs) ((regs)->cx)
+#define PARAMETER_4(regs) ((regs)->r8)
 #define STACK_AT_ENTRY(regs) ((regs)->sp)
 #define STACK_AT_RETURN(regs) ((regs)->sp - 8) /* the return address is gone */
 #define RETURNED(regs) ((regs)->ax)
@@ -14,12 +15,11 @@
 #define PARAMETER_0(regs) ((regs)->regs[0])
 #define PARAMETER_1(regs) ((regs)->regs[1])
 #define PARAMETER_3(regs) ((regs)->regs[3])
+#define PARAMETER_4(regs) ((regs)->regs[4])
 #define STACK_AT_ENTRY(regs) ((regs)->sp)
 #define STACK_AT_RETURN(regs) ((regs)->sp)
 #define RETURNED(regs) ((regs)->regs[0])
 #endif
-
-enum { NESTING_BYTES = 65536 };
 
 /* A library that wraps another has both probed, and the outer call counts: it is what the program
  * has asked for.  A call is nested if its stack is a little below the one that is at work; else that
@@ -55,17 +55,40 @@ int tls_write_enter(struct pt_regs *regs)
     return 0;
 }
 
-/* int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes); */
+/* int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes); and SSL_read_early_data */
 int tls_read_ex_enter(struct pt_regs *regs)
 {
     enter(regs, SW_OPENSSL, SW_READ, PARAMETER_3(regs));
     return 0;
 }
 
-/* int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *written); */
+/* int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *written); and
+ * SSL_write_early_data */
 int tls_write_ex_enter(struct pt_regs *regs)
 {
     enter(regs, SW_OPENSSL, SW_WRITE, PARAMETER_3(regs));
+    return 0;
+}
+
+/* A function that ends with a jump to another that is probed makes two entries at one place of the
+ * stack, and two returns. */
+static __always_inline int is_jumped_to(struct pt_regs *regs)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    struct tls_call *outer = tls_calls.lookup(&thread);
+    if (!outer || outer->stack != STACK_AT_ENTRY(regs) || outer->ssl != PARAMETER_0(regs) ||
+        outer->jumped)
+        return 0;
+    outer->jumped = 1;
+    return 1;
+}
+
+/* int SSL_write_ex2(SSL *ssl, const void *buf, size_t num, uint64_t flags, size_t *written); that
+ * SSL_write_ex jumps to */
+int tls_write_ex2_enter(struct pt_regs *regs)
+{
+    if (!is_jumped_to(regs))
+        enter(regs, SW_OPENSSL, SW_WRITE, PARAMETER_4(regs));
     return 0;
 }
 
@@ -98,16 +121,10 @@ int gnutls_write_enter(struct pt_regs *regs)
     return 0;
 }
 
-/* gnutls_record_send2, with more parameters behind.  gnutls_record_send ends with a jump to it: two
- * entries at one place of the stack, and two returns. */
+/* gnutls_record_send2, with more parameters behind, that gnutls_record_send jumps to */
 int gnutls_write2_enter(struct pt_regs *regs)
 {
-    u64 thread = bpf_get_current_pid_tgid();
-    struct tls_call *outer = tls_calls.lookup(&thread);
-    if (outer && outer->stack == STACK_AT_ENTRY(regs) && outer->ssl == PARAMETER_0(regs) &&
-        !outer->jumped)
-        outer->jumped = 1;
-    else
+    if (!is_jumped_to(regs))
         enter_gnutls_write(regs);
     return 0;
 }
@@ -165,8 +182,7 @@ int tls_exit(struct pt_regs *regs)
     if (!was.ssl) /* no TLS */
         return 0;
     struct who who = {process_key(), was.ssl};
-    if (was.flow == SW_READ)
-        learn_tls_socket(&who);
+    learn_tls_socket(&who, &was);
     if (result <= 0)
         return 0;
     struct moved moved = {};
@@ -241,7 +257,7 @@ int tls_free_enter(struct pt_regs *regs)
 {
     struct who who = {process_key(), PARAMETER_0(regs)};
     end_ssl(&who);
-    ssl_descriptors.delete(&who);
+    unbind_ssl(&who);
     unsent.delete(&who);
     return 0;
 }

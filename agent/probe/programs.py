@@ -67,6 +67,7 @@ UPROBE_PROGRAMS: Final = (
     "tls_write_enter",
     "tls_read_ex_enter",
     "tls_write_ex_enter",
+    "tls_write_ex2_enter",
     "gnutls_read_enter",
     "gnutls_write_enter",
     "gnutls_write2_enter",
