@@ -16,7 +16,7 @@ from time import monotonic_ns
 from typing import Final
 
 from sockwarden.agent.probe.command_line import CommandLines
-from sockwarden.agent.probe.procfs import TICK_NS, ProcessDirectory
+from sockwarden.agent.probe.procfs import TICK_NS, ProcessDirectory, lines
 from sockwarden.agent.probe.protocol import ProcessReply
 
 MAX_CACHED: Final = 4_096
@@ -87,7 +87,7 @@ def unit_and_container(cgroup: str) -> tuple[str | None, str | None]:
     """From /proc/PID/cgroup: v2 (`0::/path`), v1 (`9:name=systemd:/path`) or both."""
     # systemd names units in the unified hierarchy or in its own; runtimes use any.
     ranked: tuple[list[str], list[str]] = ([], [])
-    for line in cgroup.splitlines():
+    for line in cgroup.split("\n"):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         ranked[controllers not in ("", "name=systemd")].append(path)
@@ -124,8 +124,8 @@ def _executable(process: ProcessDirectory) -> str | None:
 
 
 def _effective_uid(process: ProcessDirectory) -> int | None:
-    for line in process.read("status").splitlines():
-        if line.startswith(b"Uid:"):
+    for line in lines(process.read("status")):
+        if line.startswith("Uid:"):
             return int(line.split()[2])
     return None
 

@@ -73,7 +73,7 @@ class ProcessDirectory:
 
     def executable_mappings(self) -> Iterator[Mapping]:
         """In the order of addresses; a file shows as often as it is mapped."""
-        for line in self.read("maps", MAX_MAPS_BYTES).decode("utf-8", "replace").splitlines():
+        for line in lines(self.read("maps", MAX_MAPS_BYTES)):
             fields = line.split(maxsplit=5)
             if len(fields) == 6 and fields[1][2] == "x" and fields[4] != "0":
                 yield Mapping(fields[0], fields[3], int(fields[4]), fields[5])
@@ -103,10 +103,16 @@ def processes() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
+def lines(raw: bytes) -> list[str]:
+    """A process chooses names in these files, of which the kernel escapes "\n" alone: whatever else
+    Python takes for the end of a line would let it write lines of its own."""
+    return os.fsdecode(raw).split("\n")
+
+
 def filesystem_types(mountinfo: bytes) -> dict[str, str]:
     """The type of each mounted file system by device, "major:minor" in hex as in maps."""
     types = {}
-    for line in mountinfo.decode("utf-8", "replace").splitlines():
+    for line in lines(mountinfo):
         mount, _, source = line.partition(" - ")
         with contextlib.suppress(IndexError, ValueError):
             major, _, minor = mount.split()[2].partition(":")
