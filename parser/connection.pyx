@@ -130,7 +130,8 @@ cdef void open_frames(Connection *self, Direction direction,
     frames_open(&side.frames, direction, &event.deflate[<int>direction], &self.limits,
                 &self.handler)
     side.frames.undecoded = dropped
-    frames_feed(&side.frames, side.opening.early.data, side.opening.early.size)
+    if side.opening.early.size:
+        frames_feed(&side.frames, side.opening.early.data, side.opening.early.size)
     frames_gap(&side.frames, side.opening.early_missing)
     if side.ended:
         frames_end(&side.frames)
@@ -387,7 +388,8 @@ cdef void connection_feed(Connection *self, Direction direction, uint64_t positi
     piece = stream_place(&side.stream, position, size)
     if piece.missing:
         gap(self, direction, piece.missing)
-    feed(self, direction, data + piece.skip, size - piece.skip)
+    if piece.skip < size:
+        feed(self, direction, data + piece.skip, size - piece.skip)
 
 
 cdef void connection_end(Connection *self, Direction direction, uint64_t end) noexcept nogil:

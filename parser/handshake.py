@@ -254,16 +254,8 @@ def _response(raw: bytes, head_bytes: int, faults: set[str]) -> dict[str, object
     if not raw:
         return facts
     line, fields = _head(raw, SINGLE_IN_RESPONSE, head_bytes, faults)
-    protocol, _, rest = line.partition(" ")
-    status, *_ = rest.split(" ", 1)
-    if (
-        protocol.startswith("HTTP/1.")
-        and len(status) == 3
-        and status.isascii()
-        and status.isdigit()
-    ):
-        facts["status"] = int(status)
-    else:
+    facts["status"] = head.status(raw)
+    if facts["status"] is None or not line.startswith("HTTP/"):
         faults.add("bad_status_line")
     facts["response_headers"] = fields
     facts["accept"] = _first(fields, "sec-websocket-accept")

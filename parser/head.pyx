@@ -185,7 +185,8 @@ cdef uint16_t head_status(Text head) noexcept nogil:
     cdef size_t at
     cdef uint16_t status = 0
     # HTTP/1.x NNN
-    if head.size < 12 or not equals(Text(text, 7), b"http/1.") or text[8] != b" ":
+    if (head.size < 12 or not equals(Text(text, 7), b"http/1.")
+            or not b"0" <= text[7] <= b"9" or text[8] != b" "):
         return 0
     if head.size > 12 and text[12] not in b" \r\n":
         return 0
@@ -215,3 +216,7 @@ def split(bytes head):
         fields,
         {fault for fault, bit in FAULTS.items() if faults & bit},
     )
+
+
+def status(bytes head):
+    return head_status(Text(<const uint8_t *><const char *>head, len(head))) or None
