@@ -4,10 +4,10 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export NODE_PATH := $(CURDIR)/build/node/node_modules
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-LINT := ruff check -q && ruff format -q --check && cython-lint agent parser && lint-imports && buf lint && mypy
+LINT := ruff check -q && ruff format -q --check && cython-lint agent parser tests/fuzz && lint-imports && buf lint && mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection bench-rules bench-capture vm-test clean
+.PHONY: help demo test lint types bench-parser bench-pipeline bench-detection bench-rules bench-capture vm-test fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -41,6 +41,9 @@ bench-capture: ## set up, then measure what the probe costs the programs that it
 
 vm-test: ## the probe on stock kernels 6.1 and 6.12 in QEMU: minutes with KVM, an hour without
 	@packaging/setup.sh vm && python tests/e2e/vm/run.py $(ARGS)
+
+fuzz: ## set up, then fuzz the parser and the readers for FUZZ_SECONDS (ARGS: which targets)
+	@packaging/setup.sh test && python tests/fuzz/run.py $(ARGS)
 
 clean: ## remove what was built, .venv included
 	@rm -rf .venv build

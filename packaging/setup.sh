@@ -25,6 +25,8 @@ apt_packages=(
     ca-certificates
 )
 vm_packages=(qemu-system-x86 mmdebstrap e2fsprogs cpio)
+# The tests alone: clang with its sanitizers and libFuzzer.
+[ "$profile" != test ] || apt_packages+=(clang-14 libclang-rt-14-dev)
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 

@@ -1,0 +1,166 @@
+"""Any octets as the payloads of compressed messages.
+
+What comes out of each is what plain zlib makes of the same octets, and a context that was broken
+is not used again (RFC 7692 section 7.2).
+"""
+
+from libc.stdint cimport uint8_t
+from libc.string cimport memset
+
+from cursor cimport Cursor, cursor_chance, cursor_octet, cursor_seed, cursor_take
+from journal cimport Journal, Told, fail, feed_piece, journal_open, journals_agree, mix_bytes
+from sockwarden.parser.events cimport C2S, DIGEST_NONE, S2C, Deflate, Handler, Limits
+from sockwarden.parser.frames cimport Frames, frames_close, frames_end, frames_open
+from stream cimport Stream, stream_frame, stream_has_room
+
+cdef extern from "zlib.h" nogil:
+    ctypedef struct z_stream:
+        const uint8_t *next_in
+        unsigned int avail_in
+        uint8_t *next_out
+        unsigned int avail_out
+    enum:
+        Z_OK
+        Z_STREAM_END
+        Z_BUF_ERROR
+        Z_SYNC_FLUSH
+    int inflateInit2(z_stream *stream, int window_bits)
+    int inflateEnd(z_stream *stream)
+    int inflateReset(z_stream *stream)
+    int inflateResetKeep(z_stream *stream)
+    int inflate(z_stream *stream, int flush)
+
+cdef enum:
+    MESSAGES = 16
+    CLEAR_BYTES = 8 << 20  # 1,032 times the longest input, and some
+    BINARY_FIN_RSV1 = 0xC2
+    FIN = 0x80
+    CONTINUATION_FIN = 0x80
+    WIDEST = 15
+
+cdef const uint8_t *TAIL = [0x00, 0x00, 0xFF, 0xFF]  # section 7.2.2
+
+
+# What zlib makes of the messages
+cdef struct Reference:
+    z_stream zlib
+    bint broken
+    bint final
+    Told told[MESSAGES]
+    size_t count
+    bint strict  # no message may be refused that zlib takes
+
+cdef uint8_t[CLEAR_BYTES] CLEAR
+cdef Stream STREAM
+
+
+cdef bint expand(Reference *self, const uint8_t *data, size_t size) noexcept nogil:
+    cdef int result
+    self.zlib.next_in = data
+    self.zlib.avail_in = <unsigned int>size
+    while True:
+        result = inflate(&self.zlib, Z_SYNC_FLUSH)
+        self.final = result == Z_STREAM_END
+        if self.final:
+            inflateResetKeep(&self.zlib)
+        elif result not in (Z_OK, Z_BUF_ERROR):
+            return False
+        if not self.zlib.avail_in:
+            return True
+
+
+cdef void refer(Reference *self, const Deflate *deflate, const Limits *limits,
+                const uint8_t *data, size_t size) noexcept nogil:
+    cdef bint good
+    cdef size_t made
+    if deflate.no_context_takeover:
+        inflateReset(&self.zlib)
+        self.broken = False
+    if self.broken:
+        return
+    self.zlib.next_out = CLEAR
+    self.zlib.avail_out = CLEAR_BYTES
+    good = not size or expand(self, data, size) and (self.final or expand(self, TAIL, 4))
+    if not good:
+        self.broken = True
+        return
+    made = CLEAR_BYTES - self.zlib.avail_out
+    self.told[self.count].length = made
+    self.told[self.count].content = mix_bytes(
+        0, CLEAR, min(made, <size_t>limits.message_bytes))
+    self.count += 1
+
+
+cdef void compose(Cursor *input, Reference *reference, const Deflate *deflate,
+                  const Limits *limits) noexcept nogil:
+    cdef const uint8_t *payload = NULL
+    cdef size_t size, first, messages = 0
+    while input.size and messages < MESSAGES:
+        size = cursor_octet(input)
+        size = cursor_take(input, size << 3 if size & 1 else size >> 1, &payload)
+        if not stream_has_room(&STREAM, size + 14):
+            return
+        first = cursor_chance(input, 4)
+        if first == 0:  # in two fragments
+            first = size // 2
+            stream_frame(&STREAM, BINARY_FIN_RSV1 ^ FIN, payload, first)
+            stream_frame(&STREAM, CONTINUATION_FIN, payload + first, size - first)
+        else:
+            stream_frame(&STREAM, BINARY_FIN_RSV1, payload, size)
+        refer(reference, deflate, limits, payload, size)
+        messages += 1
+
+
+cdef void decode(Cursor input, const Deflate *deflate, const Limits *limits, bint cut,
+                 Journal *journal) noexcept nogil:
+    cdef Handler handler = journal_open(journal, limits.message_bytes)
+    cdef Frames frames
+    cdef size_t at = 0, some
+    frames_open(&frames, C2S if STREAM.masked else S2C, deflate, limits, &handler)
+    while at < STREAM.size:
+        some = STREAM.size - at
+        if cut:
+            some = min(some, <size_t>1 + cursor_chance(&input, 1 << cursor_chance(&input, 10)))
+        feed_piece(&frames, journal, STREAM.data + at, some)
+        at += some
+    frames_end(&frames)
+    frames_close(&frames)
+
+
+cdef void compare(const Journal *journal, const Reference *reference) noexcept nogil:
+    cdef size_t at
+    if reference.strict and journal.message_count < reference.count:
+        fail("a message is missing that zlib inflates")
+    if journal.message_count > reference.count:
+        fail("a message is told that zlib does not inflate")
+    for at in range(journal.message_count):
+        if (journal.messages[at].length != reference.told[at].length
+                or journal.messages[at].content != reference.told[at].content):
+            fail("a message is not what zlib makes of it")
+
+
+cdef api int run(const uint8_t *data, size_t size) noexcept nogil:
+    cdef Cursor input = Cursor(data, size, 0)
+    cdef uint8_t how = cursor_octet(&input)
+    cdef Deflate deflate = Deflate(True, how & 1, 8 + (how >> 1 & 7))
+    cdef Limits limits
+    cdef Reference reference
+    cdef Journal whole, pieces
+    memset(&reference, 0, sizeof(Reference))
+    memset(&limits, 0, sizeof(Limits))
+    limits.message_bytes = 1 << (how >> 5 << 2) if how >> 5 else 1 << 30
+    limits.digest = DIGEST_NONE
+    cursor_seed(&input)
+    STREAM.size = 0
+    STREAM.masked = how >> 4 & 1
+    if inflateInit2(&reference.zlib, -WIDEST):
+        return 0
+    reference.strict = deflate.window_bits == WIDEST
+    compose(&input, &reference, &deflate, &limits)
+    inflateEnd(&reference.zlib)
+    decode(input, &deflate, &limits, False, &whole)
+    if reference.strict:
+        compare(&whole, &reference)
+    decode(input, &deflate, &limits, True, &pieces)
+    journals_agree(&whole, &pieces, "a cut stream tells something else")
+    return 0
