@@ -6,6 +6,7 @@ what was fed; memory stays in its bounds.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memset
 
 from cursor cimport Cursor, cursor_chance, cursor_octet, cursor_seed
 from journal cimport Journal, feed_piece, journal_open, journals_agree
@@ -18,8 +19,9 @@ cdef Deflate deflate_of(uint8_t choice) noexcept nogil:
 
 cdef Limits limits_of(uint8_t choice) noexcept nogil:
     cdef Limits limits
-    limits.head_bytes = 0
+    memset(&limits, 0, sizeof(Limits))
     limits.message_bytes = <uint64_t>1 << (choice & 31) if choice & 31 < 25 else choice & 7
+    limits.inflated_bytes = 1 << 30
     limits.digest = (choice >> 5) % 3
     return limits
 

@@ -39,12 +39,13 @@ cdef void check(const HandshakeEvent *event):
     handshake = Handshake(request, response)
     fields = handshake.fields()
     str(handshake), hash(handshake)
-    if (handshake.status or 0) != event.status or fields["upgraded"] != bool(event.upgraded):
+    if (handshake.status or 0) != event.status or fields["upgraded"] and not event.upgraded:
         fail("two readers of one status line disagree")
     if event.upgraded:
         windows = agreed((handshake.extensions or "").encode("latin-1"))[:2]
         for direction in range(2):
-            if windows[direction] != window(&event.deflate[direction]):
+            told = window(&event.deflate[direction])  # it may be presumed, or refused
+            if None not in (told, windows[direction]) and told != windows[direction]:
                 fail("two readers of the extensions disagree")
 
 
@@ -99,7 +100,7 @@ cdef void decode(Cursor input, const Limits *limits, bint cut, Journal *journal)
 cdef api int run(const uint8_t *data, size_t size) noexcept nogil:
     cdef Cursor input = Cursor(data, size, 0)
     cdef uint8_t how = cursor_octet(&input)
-    cdef Limits limits = Limits(16 << (how & 15), 1 << (how >> 4), DIGEST_CUT)
+    cdef Limits limits = Limits(16 << (how & 15), 1 << (how >> 4), 1 << 30, DIGEST_CUT)
     cdef Journal whole, pieces
     cursor_seed(&input)
     decode(input, &limits, False, &whole)

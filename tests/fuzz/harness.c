@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static long grown;
     long more = run_and_count(data, size);
     grown += more;
-    if (more > 0 && (grown > GROWTH_BLOCKS || getenv("FUZZ_SHOW"))) {
+    if (more > 0 && (grown > GROWTH_BLOCKS || getenv("FUZZ_LEAKS"))) {
         look_for_leak(data, size);
         grown = 0;
     }

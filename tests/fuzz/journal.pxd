@@ -10,7 +10,7 @@ from libc.stdlib cimport abort, free, getenv, malloc
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, CLOSE, CONTINUATION, PONG, Anomaly, ControlEvent, Direction, Handler,
+    ANOMALY_COUNT, CLOSE, CONTINUATION, INFLATE_ERROR, INVALID_UTF8, PONG, Anomaly, ControlEvent, Direction, Handler,
     HandshakeEvent, MessageEvent)
 from sockwarden.parser.frames cimport Frames, frames_feed, frames_memory
 
@@ -32,7 +32,8 @@ cdef struct Told:
 cdef struct Journal:
     uint64_t hash
     uint64_t events
-    uint64_t anomalies
+    uint64_t texts           # of anomalies of bad text, apart: see journals_agree
+    bint refused             # a message could not be inflated
     uint64_t fed             # octets, missing ones included: what no event goes beyond
     uint64_t message_bytes   # Limits.message_bytes
     uint64_t message_end[2]  # by Direction: the next message begins here at the earliest
@@ -126,9 +127,12 @@ cdef inline void journal_anomaly(void *user, Direction direction, Anomaly kind,
                 <unsigned long long>offset)
     if kind >= ANOMALY_COUNT or offset > self.fed:
         fail("an anomaly of no kind, or where no octets were")
+    if kind == INVALID_UTF8:
+        self.texts = mix(self.texts, mix(direction, offset))
+        return
+    self.refused |= kind == INFLATE_ERROR
     self.hash = mix(self.hash, mix(kind | direction << 8, offset))
     self.events += 1
-    self.anomalies += 1
 
 
 cdef inline void journal_request(void *user, const uint8_t *head, size_t size) noexcept nogil:
@@ -161,9 +165,13 @@ cdef inline Handler journal_open(Journal *self, uint64_t message_bytes) noexcept
                    journal_anomaly)
 
 
+# How many octets come out of bad deflate data before it is refused depends on the cut; so does
+# whether bad text among them is seen.
 cdef inline void journals_agree(const Journal *one, const Journal *other,
                                 const char *what) noexcept nogil:
     if one.hash != other.hash or one.events != other.events:
+        fail(what)
+    if one.texts != other.texts and not one.refused:
         fail(what)
 
 

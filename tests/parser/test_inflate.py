@@ -287,3 +287,10 @@ def test_nothing_leaks():
     for _ in range(20):
         run()
     assert allocated_bytes() - before < 4096
+
+
+def test_octets_of_a_refused_match_are_no_payload():
+    # ISA-L counts the match whose distance it refuses among what it made: old octets.
+    packed = bytes.fromhex("2227d600e87173737373818181818173ffff5f300012b32981303120780de20a5afe00")
+    decoder = FrameDecoder("server", DeflateParameters(), inflated_bytes=28)
+    assert told(decoder, packed) == ["inflate_error"]
