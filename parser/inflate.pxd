@@ -21,8 +21,7 @@ cdef struct Inflater:
 cdef enum InflateState:
     INFLATE_DONE  # all input is used
     INFLATE_MORE  # there may be more of it; call again
-    INFLATE_BAD   # no deflate data; what was made may hold old octets: ISA-L counts the match too
-                  # whose distance it refuses
+    INFLATE_BAD   # no deflate data; what was made is not to be used
     INFLATE_LOST  # the context had to make way, or there is no memory
 
 # A message begins.  False: it cannot be inflated, the context was lost.

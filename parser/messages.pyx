@@ -197,6 +197,7 @@ cdef void take_packed(Messages *self, Workspace *space, const uint8_t *data,
         return
     while not self.withheld and not self.capped:
         state = inflater_step(&self.inflater, space, &data, &size, &out, &made)
+        # ISA-L counts the match whose distance it refuses: octets that were there before.
         if made and state != INFLATE_BAD:
             take_inflated(self, space, out, made)
         if self.capped or state == INFLATE_DONE:

@@ -28,6 +28,7 @@ cdef extern from "zlib.h" nogil:
     int inflateInit2(z_stream *stream, int window_bits)
     int inflateEnd(z_stream *stream)
     int inflateReset(z_stream *stream)
+    int inflateSetDictionary(z_stream *stream, const uint8_t *window, unsigned int size)
     int inflateResetKeep(z_stream *stream)
     int inflate(z_stream *stream, int flush)
 
@@ -47,14 +48,14 @@ cdef const uint8_t *TAIL = [0x00, 0x00, 0xFF, 0xFF]  # section 7.2.2
 cdef struct Reference:
     z_stream zlib
     bint takeover
-    bint broken
     bint final
     Told told[MESSAGES]
     bint refused[MESSAGES]  # by zlib; another inflater may see it later
     size_t count
-    bint loose     # a message ended inside a block: zlib may not have seen yet that it is bad
+    bint doubtful  # a message was refused, or ended inside a block, where it may be seen later
 
 cdef uint8_t[CLEAR_BYTES] CLEAR
+cdef uint8_t[1 << WIDEST] ZEROS
 cdef Stream STREAM
 
 
@@ -73,30 +74,36 @@ cdef bint expand(Reference *self, const uint8_t *data, size_t size) noexcept nog
             return True
 
 
-cdef void refer(Reference *self, const Deflate *deflate, const Limits *limits,
-                uint64_t offset, const uint8_t *data, size_t size) noexcept nogil:
-    cdef bint good
-    cdef size_t made
-    if deflate.no_context_takeover:
-        inflateReset(&self.zlib)
-        self.broken = self.loose = False
-    if self.broken:
-        return
+cdef bint inflates(Reference *self, const uint8_t *data, size_t size) noexcept nogil:
     self.zlib.next_out = CLEAR
     self.zlib.avail_out = CLEAR_BYTES
-    good = not size or expand(self, data, size) and (self.final or expand(self, TAIL, 4))
-    self.broken = self.refused[self.count] = not good
-    if size and not self.zlib.data_type & BETWEEN_BLOCKS:
-        self.loose = True
+    return not size or expand(self, data, size) and (self.final or expand(self, TAIL, 4))
+
+
+# Behind a message that zlib refuses it begins anew, with a window of zeros: what is told there
+# must not depend on what was lost, and need not be told.
+cdef void refer(Reference *self, const Limits *limits, uint64_t offset, const uint8_t *data,
+                size_t size) noexcept nogil:
+    cdef bint good
+    cdef size_t made
+    if not self.takeover:
+        inflateReset(&self.zlib)
+        self.doubtful = False
+    good = inflates(self, data, size)
     made = CLEAR_BYTES - self.zlib.avail_out
-    self.told[self.count] = Told(offset, made, 0, 0, good and not self.loose)
+    self.refused[self.count] = not good
+    if not good or size and not self.zlib.data_type & BETWEEN_BLOCKS:
+        self.doubtful = True
+    self.told[self.count] = Told(offset, made, 0, 0, not self.doubtful)
     self.told[self.count].content = mix_bytes(
         0, CLEAR, min(made, <size_t>limits.message_bytes))
     self.count += 1
+    if not good:
+        inflateReset(&self.zlib)
+        inflateSetDictionary(&self.zlib, ZEROS, sizeof(ZEROS))
 
 
-cdef void compose(Cursor *input, Reference *reference, const Deflate *deflate,
-                  const Limits *limits) noexcept nogil:
+cdef void compose(Cursor *input, Reference *reference, const Limits *limits) noexcept nogil:
     cdef const uint8_t *payload = NULL
     cdef size_t size, first, messages = 0
     cdef uint64_t offset
@@ -113,7 +120,7 @@ cdef void compose(Cursor *input, Reference *reference, const Deflate *deflate,
             stream_frame(&STREAM, CONTINUATION_FIN, payload + first, size - first)
         else:
             stream_frame(&STREAM, BINARY_FIN_RSV1, payload, size)
-        refer(reference, deflate, limits, offset, payload, size)
+        refer(reference, limits, offset, payload, size)
         messages += 1
 
 
@@ -174,7 +181,7 @@ cdef api int run(const uint8_t *data, size_t size) noexcept nogil:
     reference.takeover = not deflate.no_context_takeover
     if inflateInit2(&reference.zlib, -WIDEST):
         return 0
-    compose(&input, &reference, &deflate, &limits)
+    compose(&input, &reference, &limits)
     inflateEnd(&reference.zlib)
     decode(input, &deflate, &limits, False, &whole)
     if deflate.window_bits == WIDEST:  # zlib would refuse less than it does with a smaller one

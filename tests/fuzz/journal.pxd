@@ -10,8 +10,8 @@ from libc.stdlib cimport abort, free, getenv, malloc
 from libc.string cimport memcpy, memset
 
 from sockwarden.parser.events cimport (
-    ANOMALY_COUNT, CLOSE, CONTINUATION, INFLATE_ERROR, INVALID_UTF8, PONG, Anomaly, ControlEvent, Direction, Handler,
-    HandshakeEvent, MessageEvent)
+    ANOMALY_COUNT, CLOSE, CONTINUATION, INFLATE_ERROR, INVALID_UTF8, PONG, Anomaly,
+    ControlEvent, Direction, Handler, HandshakeEvent, MessageEvent)
 from sockwarden.parser.frames cimport Frames, frames_feed, frames_memory
 
 cdef enum:
