@@ -6,6 +6,9 @@ window does not change how its data is read.  So an octet that was made of one i
 is not known comes out as that: 0x00 here and 0xFF there.  One that comes out the same depends on
 none.  A message of such octets alone is right.
 
+Both have the largest window, all of it filled: with a smaller one zlib refuses or takes what lies
+too far back, depending on how its input is cut.
+
 When as many octets in a row were the same as the sender may refer to, the whole window is
 known, and one inflater is enough again.
 
@@ -15,7 +18,7 @@ free: nobody's context makes way.
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memmove, memset
 
 from sockwarden.parser.contexts cimport contexts_borrow, contexts_repay
 from sockwarden.parser.workspace cimport SW_SCRATCH_BYTES, Workspace
@@ -26,38 +29,40 @@ from sockwarden.parser.zlib cimport (
 
 cdef enum:
     SMALLEST_WINDOW_BITS = 9  # zlib deflates with 9 where 8 was agreed on
+    WIDEST_WINDOW_BITS = 15
+    WIDEST_BYTES = 1 << WIDEST_WINDOW_BITS
     STATE_BYTES = 7200        # what zlib takes besides the window
     INPUT_BYTES = 1 << 30     # of one step, below zlib's 32 bits
     HALF_BYTES = SW_SCRATCH_BYTES // 2
 
 cdef extern from *:
     """
-    static unsigned char sw_zeros[1 << 15];
-    static unsigned char sw_ones[1 << 15];
+    static unsigned char sw_zeros[1 << 15], sw_ones[1 << 15];
     """
     uint8_t *sw_zeros
     uint8_t *sw_ones
 
-memset(sw_ones, 0xFF, 1 << 15)
+memset(sw_ones, 0xFF, WIDEST_BYTES)
 
 
-cdef bint forget(z_stream *zlib, const uint8_t *unknown, uint32_t window) noexcept nogil:
-    return inflateReset(zlib) == Z_OK and inflateSetDictionary(zlib, unknown, window) == Z_OK
+cdef bint forget(z_stream *zlib, const uint8_t *unknown) noexcept nogil:
+    return (inflateReset(zlib) == Z_OK
+            and inflateSetDictionary(zlib, unknown, WIDEST_BYTES) == Z_OK)
 
 
 cdef Doubt *doubt_new(uint8_t window_bits) noexcept nogil:
     cdef Doubt *self
-    cdef int bits = max(window_bits, <uint8_t>SMALLEST_WINDOW_BITS)
-    cdef size_t costs = sizeof(Doubt) + 2 * (STATE_BYTES + (<size_t>1 << bits))
+    cdef size_t costs = sizeof(Doubt) + 2 * (STATE_BYTES + WIDEST_BYTES)
     if not contexts_borrow(costs):
         return NULL
     self = <Doubt *>calloc(1, sizeof(Doubt))
     if self == NULL:
         contexts_repay(costs)
         return NULL
-    self.window = <uint32_t>1 << bits
+    self.window = <uint32_t>1 << max(window_bits, <uint8_t>SMALLEST_WINDOW_BITS)
     self.stale = True
-    if inflateInit2(&self.one, -bits) != Z_OK or inflateInit2(&self.other, -bits) != Z_OK:
+    if (inflateInit2(&self.one, -WIDEST_WINDOW_BITS) != Z_OK
+            or inflateInit2(&self.other, -WIDEST_WINDOW_BITS) != Z_OK):
         doubt_free(self)
         return NULL
     return self
@@ -68,8 +73,7 @@ cdef bint doubt_begin(Doubt *self) noexcept nogil:
         return True
     self.agreed = 0
     self.final = False
-    self.stale = not (forget(&self.one, sw_zeros, self.window)
-                      and forget(&self.other, sw_ones, self.window))
+    self.stale = not (forget(&self.one, sw_zeros) and forget(&self.other, sw_ones))
     return not self.stale
 
 
@@ -127,11 +131,12 @@ cdef size_t doubt_window(Doubt *self, uint8_t *out) noexcept nogil:
             or not (self.final or self.one.data_type & AT_BLOCK_END)
             or inflateGetDictionary(&self.one, out, &size) != Z_OK):
         return 0
-    return size
+    memmove(out, out + size - self.window, self.window)
+    return self.window
 
 
 cdef size_t doubt_memory(const Doubt *self) noexcept nogil:
-    return 0 if self == NULL else sizeof(Doubt) + 2 * (STATE_BYTES + <size_t>self.window)
+    return 0 if self == NULL else sizeof(Doubt) + 2 * (STATE_BYTES + WIDEST_BYTES)
 
 
 cdef void doubt_free(Doubt *self) noexcept nogil:
