@@ -5,7 +5,8 @@ Identifiers, hashes, pictures and long numbers are base64 to the eye and no text
 first bytes tell, and no more is done for them.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int8_t, uint8_t, uint32_t
+from libc.string cimport memset
 
 from sockwarden.agent.decode cimport marks
 from sockwarden.agent.decode.decoder cimport make_decoder
@@ -20,18 +21,35 @@ cdef enum:
     LINE_DIGITS = 64       # lines of PEM have 64, of MIME (RFC 2045 section 6.8) 76
 
 
-cdef inline int digit_value(uint8_t digit) noexcept nogil:
-    if 65 <= digit <= 90:
-        return digit - 65
-    if 97 <= digit <= 122:
-        return digit - 71
-    if 48 <= digit <= 57:
-        return digit + 4
-    if digit == 43 or digit == 45:
-        return 62
-    if digit == 47 or digit == 95:
-        return 63
-    return -1
+cdef int8_t DIGITS[256]  # what each stands for, or -1
+
+
+cdef void lay_out_digits(const uint8_t *alphabet) noexcept:
+    cdef int i
+    memset(DIGITS, -1, sizeof(DIGITS))
+    for i in range(64):
+        DIGITS[alphabet[i]] = <int8_t> i
+    DIGITS[45] = 62  # - and _ of the second alphabet
+    DIGITS[95] = 63
+
+
+lay_out_digits(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+cdef inline bint may_be_text(uint8_t octet) noexcept nogil:
+    return 32 <= octet < 127 or octet >= 0x80 or 9 <= octet <= 13 or octet == 0
+
+
+cdef inline bint begins_as_text(const uint8_t *digits) noexcept nogil:
+    """Whether the first three bytes may be text: of most identifiers they are not."""
+    cdef int first = DIGITS[digits[0]]
+    cdef int second = DIGITS[digits[1]]
+    cdef int third = DIGITS[digits[2]]
+    cdef int fourth = DIGITS[digits[3]]
+    if (first | second | third | fourth) < 0:
+        return False
+    return (may_be_text(first << 2 | second >> 4) and may_be_text((second & 15) << 4 | third >> 2)
+            and may_be_text((third & 3) << 6 | fourth))
 
 
 cdef size_t run_end(const uint8_t *text, size_t size, size_t place) noexcept nogil:
@@ -64,7 +82,7 @@ cdef size_t decode_digits(const uint8_t *text, size_t size, uint8_t *out,
     cdef size_t made = 0
     cdef size_t i
     for i in range(size):
-        value = digit_value(text[i])
+        value = DIGITS[text[i]]
         if value < 0:
             continue
         bits = bits << 6 | <uint32_t> value
@@ -84,6 +102,9 @@ cdef size_t decode_run(const uint8_t *text, size_t size, size_t place, uint8_t *
     cdef size_t last = place
     cdef size_t length
     cdef bint is_number = True
+    if (size - place >= 4 and in_alphabet(text[place + 2]) and in_alphabet(text[place + 3])
+            and not begins_as_text(text + place)):
+        return 0
     while last < size and last - place < SAMPLE_DIGITS and in_alphabet(text[last]):
         is_number = is_number and 48 <= text[last] <= 57
         last += 1

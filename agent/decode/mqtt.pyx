@@ -16,6 +16,7 @@ cdef enum:
     PUBLISH = 3
     LENGTH_MAX_BYTES = 4
     QUOTE = 34
+    COMMA = 44
 
 
 cdef size_t packet(const uint8_t *text, size_t left, size_t *head) noexcept nogil:
@@ -33,13 +34,14 @@ cdef size_t packet(const uint8_t *text, size_t left, size_t *head) noexcept nogi
 
 
 cdef size_t put(const uint8_t *text, size_t size, uint8_t *out, size_t capacity) noexcept nogil:
-    """The string in quotes."""
-    if size + 2 > capacity:
+    """The string in quotes, and a comma."""
+    if size + 3 > capacity:
         return 0
     out[0] = QUOTE
     memcpy(out + 1, text, size)
     out[size + 1] = QUOTE
-    return size + 2
+    out[size + 2] = COMMA
+    return size + 3
 
 
 cdef size_t publish(const uint8_t *text, size_t size, bint acknowledged, uint8_t *out,

@@ -11,5 +11,5 @@ ctypedef size_t (*decode_run_t)(const uint8_t *text, size_t size, size_t place, 
 cdef bint replace_runs(const uint8_t *text, size_t size, uint8_t *out, size_t capacity,
                        size_t *written, decode_run_t decode_run) noexcept nogil
 
-# Whether three quarters of the first bytes are text, or `strict`ly all; UTF-16 is text too.
+# Whether the first bytes are text but for one, or `strict`ly all; UTF-16 is text too.
 cdef bint looks_like_text(const uint8_t *sample, size_t size, bint strict) noexcept nogil

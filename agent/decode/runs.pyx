@@ -36,7 +36,7 @@ cdef bint looks_like_text(const uint8_t *sample, size_t size, bint strict) noexc
         place += taken
     if size >= 6 and (zeros[0] == size // 2 or zeros[1] == size // 2):
         return True
-    return text == size if strict else 4 * text >= 3 * size
+    return text + (0 if strict else 1) >= size
 
 
 cdef bint replace_runs(const uint8_t *text, size_t size, uint8_t *out, size_t capacity,
@@ -46,12 +46,14 @@ cdef bint replace_runs(const uint8_t *text, size_t size, uint8_t *out, size_t ca
     cdef size_t place = 0
     cdef size_t end, length
     cdef bint decoded = False
+    cdef bint opened
     while True:
         place = next_run(text, size, place)
         if place >= size or made + (place - read) + BETWEEN_BYTES >= capacity:
             break
         # What lies before the run is copied only if the run is replaced.
-        length = decode_run(text, size, place, out + made + (place - read) + 1,
+        opened = place and text[place - 1] == QUOTE
+        length = decode_run(text, size, place, out + made + (place - read) + (0 if opened else 1),
                             capacity - made - (place - read) - BETWEEN_BYTES, &end)
         if not length:
             while place < size and in_alphabet(text[place]):
@@ -59,10 +61,13 @@ cdef bint replace_runs(const uint8_t *text, size_t size, uint8_t *out, size_t ca
             continue
         memcpy(out + made, text + read, place - read)
         made += place - read
-        out[made] = QUOTE
-        made += 1 + length
-        out[made] = QUOTE
-        made += 1
+        if not opened:
+            out[made] = QUOTE
+            made += 1
+        made += length
+        if end >= size or text[end] != QUOTE:
+            out[made] = QUOTE
+            made += 1
         read = place = end
         decoded = True
     if not decoded:

@@ -75,7 +75,8 @@ def literals(direction: str) -> list[tuple[bytes, bool]]:
             for test in matches_of(rule.condition):
                 needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
                 found |= {text for literal in needed.literals for text in plain(literal)}
-    return sorted(text for text in found if len(text[0]) >= LEAST_BYTES)
+    # Vectorscan takes a literal that begins with NUL for an empty one.
+    return sorted(t for t in found if len(t[0]) >= LEAST_BYTES and t[0][0])
 
 
 def vectorscan_seconds(

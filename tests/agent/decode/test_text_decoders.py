@@ -141,13 +141,13 @@ def test_html_entities_one_by_one(encoded, expected):
 @given(text=ASCII.filter(lambda text: len(text) >= 12), padded=st.booleans())
 def test_base64_shows_the_text_in_its_place(encode, text, padded):
     digits = encode(text.encode()).rstrip(b"=" if not padded else b"")
-    assert BASE64(b'{"data":"' + digits + b'"}') == b'{"data":""' + text.encode() + b'""}'
+    assert BASE64(b'{"data":"' + digits + b'"}') == b'{"data":"' + text.encode() + b'"}'
 
 
 @pytest.mark.parametrize("text", [";id;", "|whoami", "1' or 1", "<b>12", "' or 1=1-"])
 def test_base64_of_a_short_string_is_decoded_if_padding_or_quotes_show_it(text):
     digits = base64.b64encode(text.encode())
-    assert BASE64(b'["' + digits + b'"]') == b'[""' + text.encode() + b'""]'
+    assert BASE64(b'["' + digits + b'"]') == b'["' + text.encode() + b'"]'
 
 
 def test_base64_goes_on_over_lines():
