@@ -1,4 +1,7 @@
-"""What a parser told, as one number: two ways through the same bytes must give the same.
+"""What a parser told, as numbers: two ways through the same bytes must give the same.
+
+One for each direction and one for the handshakes: which direction is told first depends on which
+one waits for the other.
 
 With FUZZ_SHOW set each event is printed too, so that a finding can be read.  What can be said
 of any event by itself is checked as it comes.
@@ -15,6 +18,7 @@ from sockwarden.parser.events cimport (
 from sockwarden.parser.frames cimport Frames, frames_feed, frames_memory
 
 cdef enum:
+    HANDSHAKES = 2
     MESSAGES_KEPT = 64
     SPARE_BYTES = 4 << 20     # of workspace.pyx: what a message may be lent
     CONTEXT_BYTES = 64 << 10  # of the inflater and of a digest
@@ -30,7 +34,7 @@ cdef struct Told:
 
 
 cdef struct Journal:
-    uint64_t hash
+    uint64_t hash[3]         # by Direction, then HANDSHAKES
     uint64_t events
     uint64_t texts           # of anomalies of bad text, apart: see journals_agree
     bint refused             # a message could not be inflated
@@ -96,13 +100,14 @@ cdef inline void journal_message(void *user, Direction direction,
         self.messages[self.message_count] = Told(
             event.offset, event.length, content, hash, event.complete)
         self.message_count += 1
-    self.hash = mix(mix(self.hash, hash), event.offset)
+    self.hash[<int>direction] = mix(mix(self.hash[<int>direction], hash), event.offset)
     self.events += 1
 
 
 cdef inline void journal_control(void *user, Direction direction,
                                  const ControlEvent *event) noexcept nogil:
     cdef Journal *self = <Journal *>user
+    cdef uint64_t hash
     if self.show:
         fprintf(stderr, "%d control opcode %d at %llu length %llu\n", <int>direction,
                 <int>event.opcode, <unsigned long long>event.offset,
@@ -112,10 +117,10 @@ cdef inline void journal_control(void *user, Direction direction,
     if event.offset + event.length > self.fed or event.offset < self.control_end[<int>direction]:
         fail("a control frame that lies where no octets were")
     self.control_end[<int>direction] = event.offset + 2 + event.length
-    self.hash = mix(self.hash, event.opcode | direction << 8)
-    self.hash = mix(mix(self.hash, event.length), event.offset)
-    self.hash = mix(self.hash, event.code << 2 | event.has_code << 1 | event.after_close)
-    self.hash = mix_bytes(self.hash, event.payload, event.size)
+    hash = mix(mix(self.hash[<int>direction], event.opcode), event.length)
+    hash = mix(mix(hash, event.offset),
+               event.code << 2 | event.has_code << 1 | event.after_close)
+    self.hash[<int>direction] = mix_bytes(hash, event.payload, event.size)
     self.events += 1
 
 
@@ -128,32 +133,34 @@ cdef inline void journal_anomaly(void *user, Direction direction, Anomaly kind,
     if kind >= ANOMALY_COUNT or offset > self.fed:
         fail("an anomaly of no kind, or where no octets were")
     if kind == INVALID_UTF8:
-        self.texts = mix(self.texts, mix(direction, offset))
+        self.texts += mix(direction, offset)
         return
     self.refused |= kind == INFLATE_ERROR
-    self.hash = mix(self.hash, mix(kind | direction << 8, offset))
+    self.hash[<int>direction] = mix(self.hash[<int>direction], mix(kind, offset))
     self.events += 1
 
 
 cdef inline void journal_request(void *user, const uint8_t *head, size_t size) noexcept nogil:
     cdef Journal *self = <Journal *>user
-    self.hash = mix_bytes(self.hash, head, size)
+    self.hash[<int>HANDSHAKES] = mix_bytes(self.hash[<int>HANDSHAKES], head, size)
     self.events += 1
 
 
 cdef inline void journal_handshake(void *user, const HandshakeEvent *event) noexcept nogil:
     cdef Journal *self = <Journal *>user
+    cdef uint64_t hash
     cdef int direction
     if self.show:
         fprintf(stderr, "handshake status %d, heads of %zu and %zu octets\n", <int>event.status,
                 event.request_size, event.response_size)
-    self.hash = mix_bytes(self.hash, event.request, event.request_size)
-    self.hash = mix_bytes(self.hash, event.response, event.response_size)
-    self.hash = mix(self.hash, event.status << 1 | event.upgraded)
+    hash = mix_bytes(self.hash[<int>HANDSHAKES], event.request, event.request_size)
+    hash = mix_bytes(hash, event.response, event.response_size)
+    hash = mix(hash, event.status << 1 | event.upgraded)
     for direction in range(2):
-        self.hash = mix(self.hash, event.deflate[direction].enabled << 8
-                        | event.deflate[direction].no_context_takeover << 9
-                        | event.deflate[direction].window_bits)
+        hash = mix(hash, event.deflate[direction].enabled << 8
+                   | event.deflate[direction].no_context_takeover << 9
+                   | event.deflate[direction].window_bits)
+    self.hash[<int>HANDSHAKES] = hash
     self.events += 1
 
 
@@ -169,7 +176,11 @@ cdef inline Handler journal_open(Journal *self, uint64_t message_bytes) noexcept
 # whether bad text among them is seen.
 cdef inline void journals_agree(const Journal *one, const Journal *other,
                                 const char *what) noexcept nogil:
-    if one.hash != other.hash or one.events != other.events:
+    cdef int which
+    for which in range(3):
+        if one.hash[which] != other.hash[which]:
+            fail(what)
+    if one.events != other.events:
         fail(what)
     if one.texts != other.texts and not one.refused:
         fail(what)
