@@ -39,6 +39,9 @@ bench-detection: ## set up, then measure what the shipped rules find in the text
 bench-capture: ## set up, then measure what the probe costs the programs that it watches
 	@packaging/setup.sh test && python tests/bench/capture.py $(ARGS)
 
+soak-probe: ## set up, then attach and detach the probe 200 times (or PROBE_TIMES) under full load
+	@packaging/setup.sh test && PROBE_TIMES=$${PROBE_TIMES:-200} pytest tests/agent/probe/test_attach_and_detach.py $(ARGS)
+
 vm-test: ## the probe on stock kernels 6.1 and 6.12 in QEMU: minutes with KVM, an hour without
 	@packaging/setup.sh vm && python tests/e2e/vm/run.py $(ARGS)
 

@@ -85,14 +85,22 @@ class Probe:
     def __init__(self, settings: Settings) -> None:
         self.loaded: Loaded = load(settings)
         self.ring = Ring(os.dup(self.loaded.rings[0]))
-        self.links = [
-            attach_tracepoint(self.loaded.programs[point.program], point.category, point.name)
-            for point in TRACEPOINTS
-        ]
+        self.links: list[Link] = []
+        self.attach_calls()
         self.attached: set[str] = set()
         self.uprobes: list[Link] = []
         self.connections: dict[int, Seen] = {}
         self.exits: set[int] = set()
+
+    def attach_calls(self) -> None:
+        self.links = [
+            attach_tracepoint(self.loaded.programs[point.program], point.category, point.name)
+            for point in TRACEPOINTS
+        ]
+
+    def detach_calls(self) -> None:
+        while self.links:
+            self.links.pop().close()
 
     def attach_library(self, path: str, name: str = "openssl") -> None:
         """Until `detach_libraries`."""
@@ -118,8 +126,7 @@ class Probe:
 
     def close(self) -> None:
         self.detach_libraries()
-        for link in self.links:
-            link.close()
+        self.detach_calls()
         self.loaded.close()
         self.ring.close()
 
