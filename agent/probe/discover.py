@@ -12,24 +12,34 @@ What is attached is an inode, whatever its names: containers of one image share 
 attachment, an upgraded library is a new file beside the old one.  It is detached a moment
 after its last user is gone, so that a loop of short commands does not attach and detach.
 
-A pass is bounded in time and goes on where it stopped; every table is bounded; what could not
-be watched is counted.  Nothing here raises for what a process does.
+A pass is bounded in time and goes on where it stopped; every table is bounded, and so is what one
+process may have attached; what hangs is given up (agent/probe/attempts.py); what could not be
+watched is counted.  Nothing here raises for what a process does.
 """
 
 import heapq
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Offsets
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from time import monotonic_ns
 from typing import Final, Protocol
 
 from sockwarden.agent.probe import procfs, tls
 from sockwarden.agent.probe.attach import AttachError
+from sockwarden.agent.probe.attempts import Attempts, StuckError
 from sockwarden.agent.probe.elf_reader import Answer, Found
-from sockwarden.agent.probe.mapped_file import Identity, Mounts, UnreadableError, open_mapped
+from sockwarden.agent.probe.mapped_file import (
+    Identity,
+    MappedFile,
+    Mounts,
+    UnreadableError,
+    open_mapped,
+)
 from sockwarden.agent.probe.new_mappings import NewMapping
-from sockwarden.agent.probe.procfs import ProcessDirectory
+from sockwarden.agent.probe.procfs import Mapping, ProcessDirectory
 
 LOOK_EVERY_NS: Final = 700_000_000
 LATE_LOAD_NS: Final = 2_000_000_000  # as long a new process is looked at in every pass
@@ -39,6 +49,9 @@ MAX_PROCESSES: Final = 65_536
 MAX_FILES: Final = 32_768
 MAX_FILES_PER_PROCESS: Final = 1_024
 MAX_USERS_ASKED: Final = 3
+MAX_ATTACHED: Final = 512  # files, of about 14 probes each
+MAX_ATTACHED_PER_PROCESS: Final = 16
+STUCK_FOR_NS: Final = 60_000_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +67,7 @@ class Reader(Protocol):
 
 
 # Attaches the programs of a library to the functions at these offsets of an open file.
-Attach = Callable[[tls.Library, Mapping[str, int], int], Attachment]
+Attach = Callable[[tls.Library, Offsets[str, int], int], Attachment]
 
 
 class _Process:
@@ -111,12 +124,13 @@ class Discovery:
         now_ns: Callable[[], int] = monotonic_ns,
         detach_after_ns: int = DETACH_AFTER_NS,
     ) -> None:
-        self.counters = dict.fromkeys(
+        self._counters = dict.fromkeys(
             (
                 "tls_files_attached",
                 "tls_files_unreadable",
                 "tls_files_refused",
                 "tls_attach_failed",
+                "tls_files_left_out",
                 "discovery_processes_unreadable",
                 "discovery_table_full",
                 "discovery_passes_cut",
@@ -125,6 +139,9 @@ class Discovery:
         )
         self.impairment: str | None = None
         self._reader, self._attach, self._told = reader, attach, told
+        self._attempts = Attempts()
+        self._ender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detaching")
+        self._ending: set[Future[None]] = set()
         self._now_ns, self._detach_after_ns = now_ns, detach_after_ns
         self._processes: dict[int, _Process] = {}
         self._kernel_threads: set[int] = set()
@@ -137,6 +154,10 @@ class Discovery:
         self._order = count()
         # Files of the processes that were there first and are still to be examined.
         self._awaited: set[Key] | None = None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {**self._counters, "discovery_given_up": self._attempts.given_up}
 
     @property
     def caught_up(self) -> bool:
@@ -165,7 +186,7 @@ class Discovery:
         if self._awaited:
             self._awaited &= self._queued
         if not done:
-            self.counters["discovery_passes_cut"] += 1
+            self._counters["discovery_passes_cut"] += 1
         self._detach_unused()
 
     def attend(self, seconds: float) -> None:
@@ -176,9 +197,9 @@ class Discovery:
 
     def close(self) -> None:
         for attached in self._attached.values():
-            for attachment in attached.attachments:
-                attachment.close()
+            self._end(attached)
         self._attached.clear()
+        self._ender.shutdown()
 
     def _hear(self, seconds: float) -> None:
         for mapping in dict.fromkeys(self._told(seconds)):
@@ -219,7 +240,9 @@ class Discovery:
                 with ProcessDirectory(pid) as directory:
                     self._look_into(directory, now)
         except PermissionError:
-            self.counters["discovery_processes_unreadable"] += 1
+            self._counters["discovery_processes_unreadable"] += 1
+        except StuckError:
+            self._processes[pid].next_look_ns = now + STUCK_FOR_NS
         except (OSError, ValueError, IndexError):  # gone
             self._forget(pid)
 
@@ -235,25 +258,25 @@ class Discovery:
             return
         if process is None:
             if len(self._processes) >= MAX_PROCESSES:
-                self.counters["discovery_table_full"] += 1
+                self._counters["discovery_table_full"] += 1
                 return
             process = self._processes[pid] = _Process(status.start_ticks, now)
         process.look_again(now)
         process.mapped_bytes = status.mapped_bytes
-        self._use(pid, process, directory)
+        self._use(pid, process, self._attempts(lambda: _mappings(pid)))
 
-    def _use(self, pid: int, process: _Process, directory: ProcessDirectory) -> None:
+    def _use(self, pid: int, process: _Process, mappings: Iterable[Mapping]) -> None:
         """Brings what the process has mapped, and so who uses what, up to date."""
         mapped: set[Key] = set()
-        for mapping in directory.executable_mappings():
+        for mapping in mappings:
             key = (mapping.device, mapping.inode)
             if key in mapped or mapping.path.startswith("/memfd:"):
                 continue
             if len(mapped) >= MAX_FILES_PER_PROCESS:
-                self.counters["discovery_table_full"] += 1
+                self._counters["discovery_table_full"] += 1
                 break
             if key not in self._files and len(self._files) >= MAX_FILES:
-                self.counters["discovery_table_full"] += 1
+                self._counters["discovery_table_full"] += 1
                 continue
             mapped.add(key)
             file = self._files.setdefault(key, _File(os.path.basename(mapping.path)))
@@ -308,18 +331,15 @@ class Discovery:
         """Whether that is settled; else all who were asked are gone, and others may be there."""
         for pid in list(file.users)[:MAX_USERS_ASKED]:
             try:
-                with ProcessDirectory(pid) as directory:
-                    mapping = next(
-                        mapping
-                        for mapping in directory.executable_mappings()
-                        if (mapping.device, mapping.inode) == key
-                    )
-                    descriptor, identity = open_mapped(directory, mapping, mounts)
-            except (PermissionError, UnreadableError) as error:
-                self.counters["tls_files_unreadable"] += 1
+                descriptor, identity = self._attempts(
+                    lambda pid=pid: _open(pid, key, mounts),  # type: ignore[misc]
+                    undo=lambda opened: os.close(opened.descriptor),
+                )
+            except (PermissionError, UnreadableError, StuckError) as error:
+                self._counters["tls_files_unreadable"] += 1
                 _log.debug("%r of process %d could not be read: %s", file.name, pid, error)
                 return True
-            except (OSError, ValueError, StopIteration):
+            except (OSError, ValueError):
                 # It ended, or unmapped the file since: see what it has now.
                 self._processes[pid].mapped_bytes = -1
                 continue
@@ -327,29 +347,35 @@ class Discovery:
                 if identity != file.identity:
                     self._detach(key, file)
                     file.identity = identity
-                    self._attach_to(key, file, descriptor, identity)
+                    self._attach_to(key, file, descriptor, identity, pid)
             finally:
                 os.close(descriptor)
             return True
         return False
 
-    def _attach_to(self, key: Key, file: _File, descriptor: int, identity: Identity) -> None:
+    def _attach_to(
+        self, key: Key, file: _File, descriptor: int, identity: Identity, pid: int
+    ) -> None:
         attached = self._attached.get(identity)
         if attached:
             attached.files.add(key)
             return
         answer = self._reader.ask(descriptor, tls.symbols())
         if not isinstance(answer, Found):
-            self.counters["tls_files_refused"] += 1
+            self._counters["tls_files_refused"] += 1
             _log.info("%r was refused: %s", file.name, answer.reason)
             return
         attachments: list[Attachment] = []
         for library in tls.libraries():
             if library.defined_by(frozenset(answer.offsets)):
+                if self._is_full(pid):
+                    self._counters["tls_files_left_out"] += 1
+                    _log.warning("%r of process %d is one too many", file.name, pid)
+                    return
                 try:
                     attachments.append(self._attach(library, answer.offsets, descriptor))
                 except AttachError as error:
-                    self.counters["tls_attach_failed"] += 1
+                    self._counters["tls_attach_failed"] += 1
                     self.impairment = f"{library.name} in {file.name!r} is not watched: {error}"
                     _log.warning("%s", self.impairment)
                 else:
@@ -357,7 +383,17 @@ class Discovery:
         if attachments:
             self._attached[identity] = _Attached(attachments)
             self._attached[identity].files.add(key)
-            self.counters["tls_files_attached"] = len(self._attached)
+            self._counters["tls_files_attached"] = len(self._attached)
+
+    def _is_full(self, pid: int) -> bool:
+        """Copies without number must neither fill the kernel nor take the others' places."""
+        files = (self._files[key] for key in self._processes[pid].files)
+        if sum(file.identity in self._attached for file in files) >= MAX_ATTACHED_PER_PROCESS:
+            return True
+        if len(self._attached) + len(self._ending) >= MAX_ATTACHED:
+            self.impairment = f"more than {MAX_ATTACHED} TLS libraries: the others are not watched"
+            return True
+        return False
 
     def _detach(self, key: Key, file: _File) -> None:
         """Takes the file's part of its attachment back."""
@@ -365,10 +401,14 @@ class Discovery:
         if attached and file.identity:
             attached.files.discard(key)
             if not attached.files:
-                for attachment in attached.attachments:
-                    attachment.close()
+                self._end(attached)
                 del self._attached[file.identity]
-                self.counters["tls_files_attached"] = len(self._attached)
+                self._counters["tls_files_attached"] = len(self._attached)
+
+    def _end(self, attached: _Attached) -> None:
+        """Later: for each probe the kernel waits for all processors, a tenth of a second or so."""
+        self._ending = {ending for ending in self._ending if not ending.done()}
+        self._ending.update(self._ender.submit(one.close) for one in attached.attachments)
 
     def _detach_unused(self) -> None:
         now = self._now_ns()
@@ -379,3 +419,16 @@ class Discovery:
             del self._unused[key]
             self._detach(key, file)
             del self._files[key]
+
+
+def _mappings(pid: int) -> list[Mapping]:
+    with ProcessDirectory(pid) as directory:
+        return list(directory.executable_mappings())
+
+
+def _open(pid: int, key: Key, mounts: Mounts) -> MappedFile:
+    with ProcessDirectory(pid) as directory:
+        for mapping in directory.executable_mappings():
+            if (mapping.device, mapping.inode) == key:
+                return open_mapped(directory, mapping, mounts)
+    raise ProcessLookupError("it has unmapped the file")

@@ -19,6 +19,7 @@ SIGTERM and SIGINT stop it, SIGHUP is handed on as `Reload`.
 import contextlib
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -49,6 +50,7 @@ WELL_AFTER_NS: Final = 60 * SECOND_NS  # then a death is a first one again
 SWEEP_EVERY_NS: Final = 30 * SECOND_NS
 STALLED_AFTER_NS: Final = 15 * SECOND_NS
 MAX_IMPAIRMENTS: Final = 16
+MAX_DESCRIPTORS: Final = 16_384  # of probes at most: agent/probe/discover.py
 
 # Exit statuses of the agent that a new start would not change.
 STATUS_DONE: Final = 0
@@ -175,6 +177,7 @@ class Helper:
             discovery = Discovery(self._reader, self._probe.attach_library, self._new_mappings.wait)
             self._discovery = DiscoveryThread(discovery)
             self._discovery.start()
+        _allow_descriptors()
         self._probe.leave_out(os.getpid())
         with self._signals(), self._selector:
             try:
@@ -383,3 +386,10 @@ class Helper:
                 signal.set_wakeup_fd(wakeup)
                 for number, handler in before.items():
                     signal.signal(number, handler)
+
+
+def _allow_descriptors() -> None:
+    """Each probe at a TLS function is held by one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from sockwarden.agent.probe import discover, procfs, tls
 from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader
-from sockwarden.agent.probe.mapped_file import Mounts, UnreadableError, open_mapped
+from sockwarden.agent.probe.mapped_file import MappedFile, Mounts, UnreadableError, open_mapped
 from sockwarden.agent.probe.new_mappings import NewMapping
 from sockwarden.agent.probe.procfs import ProcessDirectory
 
@@ -343,3 +344,56 @@ def test_never_opens_what_could_hold_it_up(tmp_path: Path) -> None:
         on_fuse.type_of = lambda process, device: "fuse.sshfs"  # type: ignore[method-assign]
         with pytest.raises(UnreadableError, match="FUSE"):
             open_mapped(process, real, on_fuse)
+
+
+def test_a_file_that_hangs_holds_nobody_up(
+    discovery: Discovery,
+    attachments: Attachments,
+    program: Callable[[], Program],
+    libssl: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one does on a dead file server, or below an overlay of what the process itself serves."""
+    hanging = Path(shutil.copy(libssl, tmp_path / "libssl-hanging.so.3"))
+    goes_on, opened = threading.Event(), threading.Event()
+    real, descriptors = discover.open_mapped, []
+
+    def slow(process: ProcessDirectory, mapping: procfs.Mapping, mounts: Mounts) -> MappedFile:
+        if mapping.path != str(hanging):
+            return real(process, mapping, mounts)
+        goes_on.wait(30)
+        file = real(process, mapping, mounts)
+        descriptors.append(file.descriptor)
+        opened.set()
+        return file
+
+    monkeypatch.setattr(discover, "open_mapped", slow)
+    program().load(hanging)
+    program().load(libssl)
+    pass_until(discovery, lambda: discovery.counters["discovery_given_up"] == 1)
+    pass_until(discovery, lambda: attachments.now == [libssl.stat().st_ino])
+    goes_on.set()
+    assert opened.wait(10)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/self/fd/{descriptors[0]}").exists():  # nobody else has it closed
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_copies_without_number_are_left_out(
+    discovery: Discovery,
+    attachments: Attachments,
+    program: Callable[[], Program],
+    libssl: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discover, "MAX_ATTACHED_PER_PROCESS", 2)
+    greedy, modest = program(), program()
+    for number in range(4):
+        greedy.load(Path(shutil.copy(libssl, tmp_path / f"libssl-{number}.so.3")))
+    pass_until(discovery, lambda: discovery.counters["tls_files_left_out"] == 2)
+    modest.load(libssl)
+    pass_until(discovery, lambda: len(attachments.now) == 3)
+    assert libssl.stat().st_ino in attachments.now

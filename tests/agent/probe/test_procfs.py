@@ -47,10 +47,13 @@ def test_the_name_of_a_file_is_one_name(tmp_path: Path, end: str) -> None:
     folder = tmp_path / f"x{end}{LINE.partition('/')[0]}"
     folder.mkdir()
     file = Path(shutil.copy("/bin/true", folder / "libssl.so.3"))
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ | 4):
-        with ProcessDirectory(os.getpid()) as process:
-            ours = [m for m in process.executable_mappings() if m.inode == file.stat().st_ino]
-            assert not any(m.inode == 7 for m in process.executable_mappings())
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC),
+        ProcessDirectory(os.getpid()) as process,
+    ):
+        ours = [m for m in process.executable_mappings() if m.inode == file.stat().st_ino]
+        assert not any(m.inode == 7 for m in process.executable_mappings())
     assert [mapping.path for mapping in ours] == [str(file)]
 
 
