@@ -20,6 +20,7 @@ from sockwarden.agent.pipeline import Pipeline
 from sockwarden.agent.probe import privileges
 from sockwarden.agent.probe.privileges import PrivilegeError
 from sockwarden.agent.ring import Ring
+from sockwarden.agent.rules.cache import user_cache
 from sockwarden.agent.rules.load import load_rules
 from sockwarden.agent.rules.model import InvalidRulesError, RuleError
 from sockwarden.agent.subject import Subject
@@ -38,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     control = Control(socket.socket(fileno=options.control))
     try:
         rings = [Ring(descriptor) for descriptor in control.hello()]
-        rules = load_rules([options.rules] if options.rules else None, strict=False)
+        # Before rights are given up: root's cache is written and read by root alone.
+        rules = load_rules(
+            [options.rules] if options.rules else None, strict=False, cache=user_cache()
+        )
         privileges.drop(USER, keep=[control.fileno(), *(ring.fileno() for ring in rings)])
         only = options.only.split(",") if options.only else None
         output = report.output(sys.stdout.buffer, only, json=options.json)

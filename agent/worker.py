@@ -1,8 +1,9 @@
 """The agent itself: `python -m sockwarden.agent.worker`, started by the privileged helper.
 
 Everything that touches captured bytes happens here, without any privilege: it reads what only
-root may (configuration, certificates), maps the rings, gives up every right, and only then opens
-the spool, connects, and looks at the first record.  It ends when the helper says stop or is gone.
+root may (configuration, certificates, rules), maps the rings, gives up every right, and only then
+compiles the rules, opens the spool, connects, and looks at the first record.  It ends when the
+helper says stop or is gone.
 
 Exit status: 0 stopped as asked, 1 the helper is gone, 2 it cannot run with this configuration,
 these rules, this spool or these rights, with one line for each thing that says what and where.
@@ -27,8 +28,9 @@ from sockwarden.agent.pipeline import Pipeline
 from sockwarden.agent.probe import privileges, protocol
 from sockwarden.agent.probe.privileges import PrivilegeError
 from sockwarden.agent.ring import Ring
+from sockwarden.agent.rules.cache import Cache
 from sockwarden.agent.rules.engine import RuleSet
-from sockwarden.agent.rules.load import load_rules
+from sockwarden.agent.rules.load import load_texts, read_texts
 from sockwarden.agent.rules.model import InvalidRulesError, RuleError
 from sockwarden.agent.spool import Spool, SpoolError
 from sockwarden.agent.uplink import Uplink, read_credentials
@@ -81,8 +83,9 @@ class Agent:
         rings: Sequence[Ring],
         rules: RuleSet,
         spool: Spool,
+        cache: Cache,
     ) -> None:
-        self._config, self._control, self._rules = config, control, rules
+        self._config, self._control, self._rules, self._cache = config, control, rules, cache
         self._rings = list(rings)
         self._spool = spool
         self._started_ns = time.time_ns()
@@ -119,7 +122,8 @@ class Agent:
     def reload(self) -> None:
         """New rules, if they are whole; else the old ones stay in force."""
         try:
-            self._rules = read_rules(self._config)
+            texts = read_rules(self._config)
+            self._rules = compile_rules(self._config, texts, self._cache)
         except OSError as error:
             self._keep_rules(complaints.of_file(error))
         except (InvalidRulesError, RuleError) as error:
@@ -153,13 +157,15 @@ class Agent:
         return {**probe, **self.pipeline.counters, "records_malformed": malformed}
 
 
-def read_rules(config: agent_config.Config) -> RuleSet:
+def read_rules(config: agent_config.Config) -> dict[str, bytes]:
+    return read_texts(extra=[Path(directory) for directory in config.rules.directories])
+
+
+def compile_rules(
+    config: agent_config.Config, texts: Mapping[str, bytes], cache: Cache | None = None
+) -> RuleSet:
     """Not strict: whether an operator's rules come with tests is the operator's matter."""
-    return load_rules(
-        extra=[Path(directory) for directory in config.rules.directories],
-        disabled=config.rules.disabled,
-        strict=False,
-    )
+    return load_texts(texts, disabled=config.rules.disabled, strict=False, cache=cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,8 +191,9 @@ def _run(options: argparse.Namespace) -> int:
     config = agent_config.read(options.config)
     journal.set_up("sockwarden-agent", config.log.level)
     credentials = read_credentials(config.uplink)
-    rules = read_rules(config)
+    texts = read_rules(config)
     if options.check:
+        compile_rules(config, texts)
         return STATUS_OK
     control = HelperControl(socket.socket(fileno=options.control))
     rings = [Ring(descriptor) for descriptor in control.hello()]
@@ -194,8 +201,11 @@ def _run(options: argparse.Namespace) -> int:
     user = privileges.drop(config.agent.user, keep=kept)
 
     state = Path(config.agent.state_directory)
+    # Without privilege: what is kept was written so, too.
+    cache = Cache(state / "rules")
+    rules = compile_rules(config, texts, cache)
     spool = Spool(state / "spool", config.spool)
-    agent = Agent(config, control, rings, rules, spool)
+    agent = Agent(config, control, rings, rules, spool, cache)
     uplink = Uplink(config, spool, credentials, heartbeat=agent.status)
     exporter = _exporter(
         config,

@@ -42,10 +42,19 @@ class Placed:
 class Part:
     asked_by: int  # set of bytes; of the first part, any
     users: dict[Literal, list[int]] = field(default_factory=dict)  # numbers of patterns
+    placed: list["Placed"] = field(default_factory=list)
 
     def add(self, number: int, requirement: Requirement) -> None:
         for literal in sorted(requirement.literals):
             self.users.setdefault(literal, []).append(number)
+
+
+def lay_out(requirements: Mapping[int, Requirement]) -> list[Part]:
+    """Those that have a literal to speak of, in parts with windows and buckets."""
+    made = parts({number: needed for number, needed in requirements.items() if not needed.slow})
+    for part in made:
+        part.placed = place(list(part.users))
+    return made
 
 
 def parts(requirements: Mapping[int, Requirement]) -> list[Part]:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from sockwarden.agent.rules import derived
+from sockwarden.agent.rules.cache import Cache
+from sockwarden.agent.rules.derived import Derived
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.facts import FACTS
 from sockwarden.agent.rules.judge import FieldJudge
-from sockwarden.agent.rules.literals import Requirement, requirement
+from sockwarden.agent.rules.literals import Requirement
 from sockwarden.agent.rules.model import (
     And,
     AnyRule,
@@ -82,6 +85,7 @@ class Plan:
     rules: tuple[AnyRule, ...]
     digest: str
     judge_fields: FieldJudge
+    derived: Derived
     eager: bool = True
     patterns: tuple[Pattern, ...] = ()
     requirements: tuple[Requirement, ...] = ()
@@ -99,8 +103,8 @@ class Plan:
 class Patterns:
     """Patterns by number; the same expression with the same flags is one pattern."""
 
-    def __init__(self, *, eager: bool) -> None:
-        self._eager = eager
+    def __init__(self, known: Derived, *, eager: bool) -> None:
+        self._derived, self._eager = known, eager
         self.problems: list[Problem] = []
         self.requirements: list[Requirement] = []
         self._numbers: dict[tuple[str, int], int] = {}  # -1: refused
@@ -111,7 +115,7 @@ class Patterns:
         if key not in self._numbers:
             self._numbers[key] = -1
             try:
-                pattern, needed = _compiled(test, eager=self._eager)
+                pattern, needed = _compiled(test, self._derived, eager=self._eager)
             except ValueError as error:
                 self.complain(test, rule, f"cannot be used: {error}")
             else:
@@ -131,34 +135,51 @@ class Patterns:
         return tuple(self._patterns)
 
 
-def _compiled(test: Matches, *, eager: bool) -> tuple[Pattern, Requirement]:
+def _compiled(test: Matches, known: Derived, *, eager: bool) -> tuple[Pattern, Requirement]:
     unread = None
     try:
-        needed = requirement(test.regex, caseless=bool(test.flags & CASELESS))
+        needed = known.requirement(test.regex, caseless=bool(test.flags & CASELESS))
     except TooLargeError:
         raise
     except ValueError as error:
         unread = error
-    pattern = Pattern(test.regex, test.flags, eager=eager)  # says best what is wrong
+    # Says best what is wrong.
+    pattern = Pattern(test.regex, test.flags, eager=eager, databases=known.databases)
     if unread:
         raise unread
     return pattern, needed
 
 
 def compile_rules(
-    rules: Sequence[AnyRule], texts: Sequence[bytes] = (), *, eager: bool = True
+    rules: Sequence[AnyRule],
+    texts: Sequence[bytes] = (),
+    *,
+    eager: bool = True,
+    cache: Cache | None = None,
 ) -> RuleSet:
     """`texts`, the files that the rules come from, are what the digest is of.
 
     `eager`: compile now what only hostile messages need, too: where a pattern matches, and all of
     them together.  Else the first is compiled at the first hit, and many are searched one by one.
+    `cache`: what was derived of the same rules before is taken from it.
 
     Raises InvalidRulesError where Vectorscan refuses patterns.
     """
     digest = sha256(b"\0".join(sha256(text).digest() for text in texts)).hexdigest()
-    of_fields = Patterns(eager=eager)
-    plan = Plan(tuple(rules), digest, FieldJudge(rules), eager)
-    patterns = Patterns(eager=eager)
+    if cache is None:
+        return RuleSet(_plan(rules, digest, Derived(), eager))
+    key = derived.key(digest, eager=eager)
+    known = cache.read(key, Derived) or Derived()
+    rule_set = RuleSet(_plan(rules, digest, known, eager))
+    if not known.complete:
+        cache.write(key, known.encoded())
+    return rule_set
+
+
+def _plan(rules: Sequence[AnyRule], digest: str, known: Derived, eager: bool) -> Plan:
+    of_fields = Patterns(known, eager=eager)
+    plan = Plan(tuple(rules), digest, FieldJudge(rules), known, eager)
+    patterns = Patterns(known, eager=eager)
     for number, rule in enumerate(rules):
         if isinstance(rule, Rule):
             if rule.source is Source.MESSAGE:
@@ -181,7 +202,7 @@ def compile_rules(
     plan.requirements = tuple(patterns.requirements)
     plan.window_count = sum(isinstance(rule, Correlation) for rule in rules)
     _index_users(plan)
-    return RuleSet(plan)
+    return plan
 
 
 def _checked(patterns: Patterns, test: Matches, rule: Rule) -> Pattern | None:

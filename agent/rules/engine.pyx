@@ -256,13 +256,15 @@ cdef class RuleSet:
             self.expressions[i] = pattern.expression
         for i in range(2):
             numbers = plan.patterns_of_direction[i]
-            gate = Gate({number: plan.requirements[number] for number in numbers})
+            requirements = {number: plan.requirements[number] for number in numbers}
+            gate = Gate(requirements, layout=plan.derived.layout(requirements))
             if i:
                 self.server_gate = gate
             else:
                 self.client_gate = gate
             if self.eager and len(numbers) > ALONE_MAX:
-                self.databases[i] = compile_database(self.patterns, numbers)
+                self.databases[i] = compile_database(
+                    self.patterns, numbers, plan.derived.databases)
 
     cdef Scratch *scratch_new(self) except NULL:
         cdef Scratch *scratch = <Scratch *> zeroed(1, sizeof(Scratch))

@@ -63,15 +63,12 @@ cdef inline bint needs_met(const Needs *needs, const uint8_t *text, size_t size)
 
 
 cdef class Gate:
-    def __cinit__(self, requirements, variant=None):
+    def __cinit__(self, requirements, variant=None, layout=None):
         """`requirements` by pattern number; `variant` of the kernel, for tests."""
         self.scan = kernel_named(variant).scan
         self.kept = []
         self.lay_out_needs(requirements)
-        found = buckets.parts({
-            number: requirement for number, requirement in requirements.items()
-            if not requirement.slow
-        })
+        found = buckets.lay_out(requirements) if layout is None else layout
         self.parts = <CPart *> calloc(len(found), sizeof(CPart))
         if self.parts is NULL:
             raise MemoryError
@@ -189,7 +186,7 @@ cdef void add_passing(CPart *part, int place, uint8_t octet, int bucket) noexcep
 
 cdef int lay_out_part(CPart *part, object plan, list kept) except -1:
     """Fills the tables; the arrays that they point into are put into `kept`."""
-    placed = sorted(buckets.place(list(plan.users)), key=lambda one: one.bucket)
+    placed = sorted(plan.placed, key=lambda one: one.bucket)
     numbers = {mask: number for number, mask in enumerate(
         sorted({mask for one in placed for mask in one.literal} | {ANY}))}
     if len(numbers) > 0xFFFF:

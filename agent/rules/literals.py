@@ -23,8 +23,8 @@ SLOW_PER_KILOBYTE = 4.0
 # What one more literal costs, in places of a kilobyte: few and short ones make a sharper gate.
 _LITERAL_COST = 0.002
 _SPREAD_SHARE = 0.2  # of ordinary bytes; white space is well below
-_NEEDS_MAX = 2  # sets of bytes that are asked for beside the literal
-_NEED_MAX_BYTES = 8
+NEEDS_MAX = 2  # sets of bytes that are asked for beside the literal
+NEED_MAX_BYTES = 8
 _NEED_PRESENCE = 0.3  # of messages; a byte that more of them hold is not worth asking for
 
 Literal = tuple[int, ...]  # byte sets, as in `regex`
@@ -67,7 +67,7 @@ def requirement(regex: str, *, caseless: bool) -> Requirement:
     rate = sum(map(per_kilobyte, literals))
     if () in literals:
         literals, rate = frozenset(), 1024.0
-    needs = sorted(_needs(node), key=presence)[:_NEEDS_MAX]
+    needs = sorted(_needs(node), key=presence)[:NEEDS_MAX]
     return Requirement(literals, tuple(map(_members, needs)), rate, positions(node))
 
 
@@ -189,7 +189,7 @@ def _needs(node: Node) -> set[int]:
     """Small sets of bytes of each of which every match holds one."""
     match node:
         case Octet(mask):
-            small = mask.bit_count() <= _NEED_MAX_BYTES
+            small = mask.bit_count() <= NEED_MAX_BYTES
             return {mask} if small and presence(mask) < _NEED_PRESENCE else set()
         case Row(parts):
             return set().union(*map(_needs, parts))
@@ -198,7 +198,7 @@ def _needs(node: Node) -> set[int]:
             if not all(each):
                 return set()
             union = functools.reduce(int.__or__, (min(needs, key=presence) for needs in each))
-            return {union} if union.bit_count() <= _NEED_MAX_BYTES else set()
+            return {union} if union.bit_count() <= NEED_MAX_BYTES else set()
         case Repeat(part, low, _):
             return _needs(part) if low else set()
 

@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from sockwarden.agent.alert import Category, Level
+from sockwarden.agent.rules.cache import Cache
 from sockwarden.agent.rules.compile import compile_rules, possible_without_patterns
 from sockwarden.agent.rules.condition import parse_condition
 from sockwarden.agent.rules.document import Complaints, Map, Value, read_documents
@@ -63,15 +64,25 @@ def load_rules(
     disabled: Collection[str] = (),
     strict: bool = True,
     eager: bool = True,
+    cache: Cache | None = None,
 ) -> RuleSet:
     """Compiles the rules in `paths`, files or folders of `.yml`; None: those that ship.
 
     `extra` is read on top of them.  `disabled` are names or ids of rules to leave out, and what
     counts them goes too.  Strict: a rule without a match and a no_match test is a problem.
     Not `eager`: loading takes less time, and hostile messages more (compile.py).
+    `cache`: where to keep what takes long, for the next time.
     Raises InvalidRulesError with every problem, RuleError where there is no rule at all or
     none of a disabled name.
     """
+    texts = read_texts(paths, extra=extra)
+    return load_texts(texts, disabled=disabled, strict=strict, eager=eager, cache=cache)
+
+
+def read_texts(
+    paths: Iterable[Path] | None = None, *, extra: Iterable[Path] = ()
+) -> dict[str, bytes]:
+    """The rule files' texts by name, not looked at; as load_rules."""
     if paths is None:
         files = _files(resources.files("sockwarden.agent.rules") / "default", "default")
     else:
@@ -82,8 +93,7 @@ def load_rules(
         raise RuleError("no rule files (.yml) in the given paths")
     if len(files) > FILES_MAX:
         raise RuleError(f"{len(files)} rule files; at most {FILES_MAX} are read")
-    texts = {name: file.read_bytes() for name, file in files}
-    return load_texts(texts, disabled=disabled, strict=strict, eager=eager)
+    return {name: file.read_bytes() for name, file in files}
 
 
 def load_texts(
@@ -92,6 +102,7 @@ def load_texts(
     disabled: Collection[str] = (),
     strict: bool = True,
     eager: bool = True,
+    cache: Cache | None = None,
 ) -> RuleSet:
     """As load_rules, of texts by file name."""
     rules: list[AnyRule] = []
@@ -109,7 +120,7 @@ def load_texts(
     kept = without(rules, disabled)
     left_out = sorted({rule.id for rule in rules} - {rule.id for rule in kept})
     sources = [texts[name] for name in sorted(texts)] + [rule.encode() for rule in left_out]
-    return compile_rules(kept, sources, eager=eager)
+    return compile_rules(kept, sources, eager=eager, cache=cache)
 
 
 def _files(path: Traversable, name: str) -> list[tuple[str, Traversable]]:

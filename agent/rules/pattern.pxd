@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from sockwarden.agent.rules.databases cimport Databases
 from sockwarden.agent.rules.vectorscan cimport hs_database_t, hs_scratch_t
 from sockwarden.agent.rules.verify cimport Verify
 
@@ -25,8 +26,8 @@ cdef class Pattern:
 
     # Sees to it that `where` is there, and that the scratch, if one is given, serves it.
     cdef int locate(self, hs_scratch_t **scratch) except -1
-    cdef int compile_where(self, bytes expression) except -1
-    cdef hs_database_t *compile(self, bytes regex, int flags) except NULL
+    cdef int compile_where(self, bytes expression, Databases databases) except -1
+    cdef hs_database_t *compile(self, bytes regex, int flags, Databases databases) except NULL
 
 # Whether it matches.  `scratch` must have been allocated for the expression's databases too.
 cdef bint found_in(const Expression *expression, hs_scratch_t *scratch, const uint8_t *text,
@@ -37,4 +38,5 @@ cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_
                size_t size, Verify verify, double parameter, Span *span) noexcept nogil
 
 # One database that says which of the numbered patterns match, and not where.
-cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL
+cdef hs_database_t *compile_database(tuple patterns, object numbers,
+                                     Databases databases) except NULL

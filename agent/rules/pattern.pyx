@@ -10,6 +10,9 @@ stall the agent: nothing here uses Python's `re`.  Patterns are of bytes; `i` fo
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 
+from hashlib import sha256
+
+from sockwarden.agent.rules.databases cimport Databases
 from sockwarden.agent.rules.vectorscan cimport (
     HS_FLAG_CASELESS,
     HS_FLAG_DOTALL,
@@ -117,43 +120,51 @@ cdef bint find(const Expression *expression, hs_scratch_t *scratch, const uint8_
 cdef class Pattern:
     """Raises ValueError with Vectorscan's reason where it refuses the expression."""
 
-    def __cinit__(self, str regex, int flags=0, *, bint eager=True):
+    def __cinit__(self, str regex, int flags=0, *, bint eager=True, Databases databases=None):
         cdef bytes expression = regex.encode()
         self.regex = regex
         self.flags = flags
         if b"\0" in expression:
             raise ValueError("a NUL character stands in it: write \\x00")
-        self.expression.whether = self.compile(expression, flags | HS_FLAG_SINGLEMATCH)
+        self.expression.whether = self.compile(expression, flags | HS_FLAG_SINGLEMATCH, databases)
         if eager:
-            self.locate(NULL)
+            self.compile_where(expression, databases)
 
     cdef int locate(self, hs_scratch_t **scratch) except -1:
         if self.expression.where is NULL:
-            self.compile_where(self.regex.encode())
+            self.compile_where(self.regex.encode(), None)
         if (scratch is not NULL
                 and hs_alloc_scratch(self.expression.where, scratch) != HS_SUCCESS):
             raise MemoryError
         return 0
 
-    cdef int compile_where(self, bytes expression) except -1:
+    cdef int compile_where(self, bytes expression, Databases databases) except -1:
         for text in (b"(?:%b)%b" % (expression, OPEN_END), expression):
             try:
-                self.expression.where = self.compile(text, self.flags | HS_FLAG_SOM_LEFTMOST)
+                self.expression.where = self.compile(
+                    text, self.flags | HS_FLAG_SOM_LEFTMOST, databases)
             except ValueError:
                 continue
             self.expression.knows_start = True
             return 0
         # Start offsets cost states; what is too large with them may do without.
-        self.expression.where = self.compile(expression, self.flags)
+        self.expression.where = self.compile(expression, self.flags, databases)
         return 0
 
-    cdef hs_database_t *compile(self, bytes regex, int flags) except NULL:
+    cdef hs_database_t *compile(self, bytes regex, int flags, Databases databases) except NULL:
         cdef hs_database_t *database = NULL
         cdef hs_compile_error_t *error = NULL
+        cdef bytes key = b"%d %b" % (flags, regex)
+        if databases is not None:
+            database = databases.take(key)
+            if database is not NULL:
+                return database
         if hs_compile(regex, flags, HS_MODE_BLOCK, platform(), &database, &error) != HS_SUCCESS:
             reason = (<bytes> error.message).decode(errors="replace")
             hs_free_compile_error(error)
             raise ValueError(reason[:1].lower() + reason[1:].rstrip("."))
+        if databases is not None:
+            databases.keep(key, database)
         return database
 
     def __dealloc__(self):
@@ -176,8 +187,24 @@ cdef class Pattern:
         return None
 
 
-cdef hs_database_t *compile_database(tuple patterns, object numbers) except NULL:
-    """One database that says which of the numbered patterns match, and not where."""
+cdef hs_database_t *compile_database(tuple patterns, object numbers,
+                                     Databases databases) except NULL:
+    cdef Pattern pattern
+    cdef hs_database_t *database
+    cdef object hashed = sha256()
+    for number in numbers:
+        pattern = patterns[number]
+        hashed.update(b"%d %d %d " % (number, pattern.flags, len(pattern.regex)))
+        hashed.update(pattern.regex.encode())
+    cdef bytes key = hashed.digest()
+    database = databases.take(key)
+    if database is NULL:
+        database = compile_together(patterns, numbers)
+        databases.keep(key, database)
+    return database
+
+
+cdef hs_database_t *compile_together(tuple patterns, object numbers) except NULL:
     cdef hs_database_t *database = NULL
     cdef hs_compile_error_t *error = NULL
     cdef size_t count = len(numbers)

@@ -5,7 +5,7 @@ import pytest
 
 from sockwarden.agent.config import Config, Rules
 from sockwarden.agent.rules.model import RuleError
-from sockwarden.agent.worker import read_rules
+from sockwarden.agent.worker import compile_rules, read_rules
 
 RULE = """\
 title: Word of the house
@@ -23,7 +23,8 @@ detection:
 
 
 def rules_of(**keys):
-    return read_rules(msgspec.structs.replace(Config(), rules=Rules(**keys)))
+    config = msgspec.structs.replace(Config(), rules=Rules(**keys))
+    return compile_rules(config, read_rules(config))
 
 
 def names(hits):

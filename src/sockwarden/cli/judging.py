@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from sockwarden.agent import report
+from sockwarden.agent.rules.cache import user_cache
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.load import load_rules
 from sockwarden.agent.rules.model import InvalidRulesError, RuleError
@@ -31,7 +32,8 @@ def take_types(_context: click.Context, _option: click.Parameter, value: str | N
 def load(folder: Path | None) -> RuleSet:
     """Those in `folder`, else those that ship; what is wrong with them is a line each."""
     try:
-        return load_rules(None if folder is None else [folder], strict=False, eager=False)
+        paths = None if folder is None else [folder]
+        return load_rules(paths, strict=False, eager=False, cache=user_cache())
     except InvalidRulesError as error:
         for problem in error.problems[:-1]:
             complain(str(problem))

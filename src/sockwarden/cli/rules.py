@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sockwarden.agent.rules import sample
+from sockwarden.agent.rules.cache import user_cache
 from sockwarden.agent.rules.cost import MESSAGES, nanoseconds_a_message
 from sockwarden.agent.rules.engine import RuleSet
 from sockwarden.agent.rules.load import load_rules
@@ -120,7 +121,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 
 def _load(files: tuple[Path, ...], *, strict: bool) -> RuleSet:
     try:
-        return load_rules(files or None, strict=strict)
+        return load_rules(files or None, strict=strict, cache=user_cache())
     except InvalidRulesError as error:
         _tell(error.problems)
         raise SystemExit(FOUND_WRONG) from error
