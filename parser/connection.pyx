@@ -27,7 +27,7 @@ from sockwarden.parser.frames cimport (
 from sockwarden.parser.head cimport (
     HEAD_START, HEAD_WHOLE, Text, equals, head_asks, head_field, head_find, head_line, head_scan,
     head_status)
-from sockwarden.parser.preface cimport PREFACE_OVER, preface_skip
+from sockwarden.parser.preface cimport PREFACE_OVER, preface_begun, preface_skip
 from sockwarden.parser.stream cimport Piece, stream_place
 
 cdef enum:
@@ -274,8 +274,10 @@ cdef size_t feed_head(Connection *self, Direction direction, const uint8_t *data
     if side.opening.scan == HEAD_START:
         while blank < size and data[blank] in b"\r\n":
             blank += 1
-    used = blank + head_scan(&side.opening.scan, data + blank, size - blank)
-    keep(&side.opening.head, data + blank, used - blank, self.limits.head_bytes)
+        if blank:
+            return blank  # what follows may be a frame
+    used = head_scan(&side.opening.scan, data, size)
+    keep(&side.opening.head, data, used, self.limits.head_bytes)
     if side.opening.scan == HEAD_WHOLE:
         head_is_whole(self, direction)
     return used
@@ -306,15 +308,19 @@ cdef size_t feed_preface(Connection *self, const uint8_t *data, size_t size) noe
     cdef const uint8_t *instead = NULL
     cdef size_t instead_size = 0
     cdef size_t used = preface_skip(&self.preface, data, size, &instead, &instead_size)
-    if instead_size:
-        feed_head(self, C2S, instead, instead_size)
+    cdef size_t some
+    while instead_size:
+        some = feed_head(self, C2S, instead, instead_size)
+        instead += some
+        instead_size -= some
     return used
 
 
 # The server has agreed to a request that was not seen, and the client goes on with a frame.
 cdef bint is_unasked(Connection *self, Direction direction, uint8_t octet) noexcept nogil:
     return (direction == C2S and self.side[<int>S2C].phase == PHASE_WAIT
-            and self.side[<int>C2S].opening.scan == HEAD_START and begins_frame(octet))
+            and self.side[<int>C2S].opening.scan == HEAD_START and not preface_begun(&self.preface)
+            and begins_frame(octet))
 
 
 # Octets behind a head, before the handshake is settled.

@@ -21,6 +21,10 @@ cdef struct Preface:
     uint8_t seen
     uint8_t version
 
+# A header has begun, and its end is not reached.
+cdef inline bint preface_begun(const Preface *self) noexcept nogil:
+    return self.state != PREFACE_OVER and self.seen != 0
+
 # How many octets belong to it: all, or less at PREFACE_OVER.  What began like a signature and is
 # none is given back in `instead` (a constant; its size is what is returned there).
 cdef size_t preface_skip(Preface *self, const uint8_t *data, size_t size,

@@ -35,6 +35,8 @@ class Window:
         """Clear octets, and whether it went on; the octets before an error are told too."""
         clear = b""
         some = b"?"
+        if packed:
+            self.final = False
         while packed or some:
             try:
                 some = self.zlib.decompress(packed, 1)
@@ -46,10 +48,8 @@ class Window:
             if self.zlib.eof:  # a final block: the window goes on behind it
                 packed = self.zlib.unused_data
                 self.zlib = zlib.decompressobj(-15, zdict=self.window)
-                self.final = True
+                self.final = not packed
                 some = b""
-            elif packed or some:
-                self.final = False
         return clear, True
 
 
