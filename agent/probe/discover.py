@@ -13,13 +13,16 @@ attachment, an upgraded library is a new file beside the old one.  It is detache
 after its last user is gone, so that a loop of short commands does not attach and detach.
 
 A pass is bounded in time and goes on where it stopped; every table is bounded, and so is what one
-process may have attached; what hangs is given up (agent/probe/attempts.py); what could not be
-watched is counted.  Nothing here raises for what a process does.
+process may have attached.  Files that are slow to read come after those of other containers and
+services, for a control group pays for what it has cost; what hangs is given up
+(agent/probe/attempts.py); what could not be watched is counted.  Nothing here raises for what a
+process does.
 """
 
 import heapq
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Offsets
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,6 +55,10 @@ MAX_USERS_ASKED: Final = 3
 MAX_ATTACHED: Final = 512  # files, of about 14 probes each
 MAX_ATTACHED_PER_PROCESS: Final = 16
 STUCK_FOR_NS: Final = 60_000_000_000
+PRICE_NS: Final = 500_000_000  # for so much time its control group's files go one place back
+MAX_PAYERS: Final = 4_096
+MAX_CGROUP_BYTES: Final = 4_096
+PAYER_DEPTH: Final = 5  # of a control group's path: below, a container makes its own
 
 _log = logging.getLogger(__name__)
 
@@ -71,13 +78,14 @@ Attach = Callable[[tls.Library, Offsets[str, int], int], Attachment]
 
 
 class _Process:
-    __slots__ = ("files", "mapped_bytes", "next_look_ns", "seen_ns", "start_ticks")
+    __slots__ = ("files", "mapped_bytes", "next_look_ns", "payer", "seen_ns", "start_ticks")
 
     def __init__(self, start_ticks: int, now: int) -> None:
         self.start_ticks = start_ticks
         self.seen_ns = now
         self.next_look_ns = now
         self.mapped_bytes = -1
+        self.payer: str | None = None
         self.files: frozenset[Key] = frozenset()
 
     def look_again(self, now: int) -> None:
@@ -88,11 +96,12 @@ class _Process:
 class _File:
     """A mapped file; `identity` is None until it was examined."""
 
-    __slots__ = ("identity", "name", "unused_since_ns", "users")
+    __slots__ = ("identity", "name", "payer", "unused_since_ns", "users")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.identity: Identity | None = None
+        self.payer = ""
         self.users: set[int] = set()
         self.unused_since_ns = 0
 
@@ -149,7 +158,8 @@ class Discovery:
         self._unused: dict[Key, None] = {}
         self._unmatched: set[Key] = set()
         self._attached: dict[Identity, _Attached] = {}
-        self._queue: list[tuple[int, int, Key]] = []
+        self._queue: list[tuple[int, int, int, Key]] = []  # cost, rank, order
+        self._spent_ns: OrderedDict[str, int] = OrderedDict()
         self._queued: set[Key] = set()
         self._order = count()
         # Files of the processes that were there first and are still to be examined.
@@ -263,7 +273,10 @@ class Discovery:
             process = self._processes[pid] = _Process(status.start_ticks, now)
         process.look_again(now)
         process.mapped_bytes = status.mapped_bytes
-        self._use(pid, process, self._attempts(lambda: _mappings(pid)))
+        mappings = self._attempts(lambda: _mappings(pid))
+        if process.payer is None:
+            process.payer = payer(directory.read("cgroup", MAX_CGROUP_BYTES))
+        self._use(pid, process, mappings)
 
     def _use(self, pid: int, process: _Process, mappings: Iterable[Mapping]) -> None:
         """Brings what the process has mapped, and so who uses what, up to date."""
@@ -282,6 +295,7 @@ class Discovery:
             file = self._files.setdefault(key, _File(os.path.basename(mapping.path)))
             if not file.users:
                 # New, or unused for a moment: then its inode may be another file by now.
+                file.payer = process.payer or ""
                 self._enqueue(key, file, executable=len(mapped) == 1)
                 self._unused.pop(key, None)
             file.users.add(pid)
@@ -306,22 +320,38 @@ class Discovery:
         rank = 0 if likely else 1 if executable else 2
         if key not in self._queued:
             self._queued.add(key)
-            heapq.heappush(self._queue, (rank, next(self._order), key))
+            heapq.heappush(self._queue, (self._cost(file), rank, next(self._order), key))
+
+    def _cost(self, file: _File) -> int:
+        return self._spent_ns.get(file.payer, 0) // PRICE_NS
+
+    def _pay(self, file: _File, spent_ns: int) -> None:
+        self._spent_ns[file.payer] = self._spent_ns.get(file.payer, 0) + spent_ns
+        self._spent_ns.move_to_end(file.payer)
+        if len(self._spent_ns) > MAX_PAYERS:
+            self._spent_ns.popitem(last=False)
 
     def _examine_files(self, deadline: int) -> bool:
         if not self._queue:
             return True
         mounts = Mounts()
-        again: list[tuple[int, int, Key]] = []
+        again: list[tuple[int, int, int, Key]] = []
         while self._queue and self._now_ns() <= deadline:
             self._hear(0)
             entry = heapq.heappop(self._queue)
-            key = entry[2]
+            cost, *place, key = entry
             file = self._files.get(key)
-            if file and file.users and not self._examine(key, file, mounts):
-                again.append(entry)
-            else:
+            if not file or not file.users:
                 self._queued.discard(key)
+            elif self._cost(file) > cost:  # since it was put there
+                heapq.heappush(self._queue, (self._cost(file), place[0], place[1], key))
+            else:
+                begin_ns = self._now_ns()
+                if self._examine(key, file, mounts):
+                    self._queued.discard(key)
+                else:
+                    again.append(entry)
+                self._pay(file, self._now_ns() - begin_ns)
         done = not self._queue
         for entry in again:
             heapq.heappush(self._queue, entry)
@@ -419,6 +449,13 @@ class Discovery:
             del self._unused[key]
             self._detach(key, file)
             del self._files[key]
+
+
+def payer(cgroup: bytes) -> str:
+    """The service or container whose process this is, by the first line of /proc/PID/cgroup: the
+    path of version 2, or that of one hierarchy of version 1."""
+    path = procfs.lines(cgroup)[0].split(":", 2)[-1]
+    return "/".join(path.split("/", PAYER_DEPTH + 1)[: PAYER_DEPTH + 1])
 
 
 def _mappings(pid: int) -> list[Mapping]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sockwarden.agent.probe import discover, procfs, tls
+from sockwarden.agent.probe import discover, elf_reader, procfs, tls
 from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader
@@ -397,3 +397,68 @@ def test_copies_without_number_are_left_out(
     modest.load(libssl)
     pass_until(discovery, lambda: len(attachments.now) == 3)
     assert libssl.stat().st_ino in attachments.now
+
+
+class SlowReader:
+    """For some files it takes its time, and no process's but this clock's."""
+
+    def __init__(self, reader: ElfReader) -> None:
+        self.slow: set[int] = set()
+        self.read: list[int] = []
+        self.now_ns = 0
+        self._reader = reader
+
+    def ask(self, file: int, symbols: tuple[str, ...]) -> elf_reader.Answer:
+        inode = os.fstat(file).st_ino
+        self.read.append(inode)
+        if inode in self.slow:
+            self.now_ns += 3_000_000_000
+            return elf_reader.Refused("a table without end")
+        return self._reader.ask(file, symbols)
+
+    def clock(self) -> int:
+        return self.now_ns
+
+
+def test_slow_files_of_one_container_do_not_put_off_another(
+    reader: ElfReader,
+    attachments: Attachments,
+    program: Callable[[], Program],
+    libssl: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = SlowReader(reader)
+    discovery = Discovery(slow, attachments.attach, now_ns=slow.clock, detach_after_ns=0)
+    hostile, modest = program(), program()
+    of = {hostile.pid: b"0::/pod/hostile\n", modest.pid: b"0::/pod/modest\n"}
+    real = ProcessDirectory.read
+
+    def read(process: ProcessDirectory, name: str, limit_bytes: int = 4_096) -> bytes:
+        return of[process.pid] if name == "cgroup" else real(process, name, limit_bytes)
+
+    monkeypatch.setattr(ProcessDirectory, "read", read)
+    for number in range(6):
+        copy = Path(shutil.copy(libssl, tmp_path / f"libssl-{number}.so.3"))
+        slow.slow.add(copy.stat().st_ino)
+        hostile.load(copy)
+    discovery.run_pass()  # the first slow file is as much as a pass has time for
+    modest.load(libssl)
+    slow.now_ns += 1_000_000_000
+    pass_until(discovery, lambda: attachments.now == [libssl.stat().st_ino])
+    assert len([inode for inode in slow.read if inode in slow.slow]) <= 2
+    discovery.close()
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "name"),
+    [
+        (b"0::/system.slice/a.service\n", "/system.slice/a.service"),
+        (b"12:cpu:/docker/3f\n1:name=systemd:/x\n", "/docker/3f"),
+        (b"0::/a/b/c/d/e/f/g\n", "/a/b/c/d/e"),
+        (b"0::/\n", "/"),
+        (b"", ""),
+    ],
+)
+def test_who_pays(cgroup: bytes, name: str) -> None:
+    assert discover.payer(cgroup) == name
