@@ -24,16 +24,13 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from collections.abc import Mapping as Offsets
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from time import monotonic_ns
-from typing import Final, Protocol
+from typing import Final
 
 from sockwarden.agent.probe import procfs, tls
-from sockwarden.agent.probe.attach import AttachError
+from sockwarden.agent.probe.attached import Attach, AttachedFiles, Key, Reader
 from sockwarden.agent.probe.attempts import Attempts, StuckError
-from sockwarden.agent.probe.elf_reader import Answer, Found
 from sockwarden.agent.probe.mapped_file import (
     Identity,
     MappedFile,
@@ -52,29 +49,13 @@ MAX_PROCESSES: Final = 65_536
 MAX_FILES: Final = 32_768
 MAX_FILES_PER_PROCESS: Final = 1_024
 MAX_USERS_ASKED: Final = 3
-MAX_ATTACHED: Final = 512  # files, of about 14 probes each
-MAX_ATTACHED_PER_PROCESS: Final = 16
-STUCK_FOR_NS: Final = 60_000_000_000
+HUNG_FOR_NS: Final = 30_000_000_000  # then it is tried again
 PRICE_NS: Final = 500_000_000  # for so much time its control group's files go one place back
 MAX_PAYERS: Final = 4_096
 MAX_CGROUP_BYTES: Final = 4_096
 PAYER_DEPTH: Final = 5  # of a control group's path: below, a container makes its own
 
 _log = logging.getLogger(__name__)
-
-Key = tuple[str, int]  # device and inode, as in /proc/PID/maps
-
-
-class Attachment(Protocol):
-    def close(self) -> None: ...
-
-
-class Reader(Protocol):
-    def ask(self, file: int, symbols: tuple[str, ...]) -> Answer: ...
-
-
-# Attaches the programs of a library to the functions at these offsets of an open file.
-Attach = Callable[[tls.Library, Offsets[str, int], int], Attachment]
 
 
 class _Process:
@@ -106,16 +87,6 @@ class _File:
         self.unused_since_ns = 0
 
 
-class _Attached:
-    """What is attached to one inode, for as long as one of `files` is used."""
-
-    __slots__ = ("attachments", "files")
-
-    def __init__(self, attachments: list[Attachment]) -> None:
-        self.attachments = attachments
-        self.files: set[Key] = set()
-
-
 class Discovery:
     """Call `run_pass` every quarter of a second and `attend` in between, from one thread; `close`
     detaches all.
@@ -135,29 +106,23 @@ class Discovery:
     ) -> None:
         self._counters = dict.fromkeys(
             (
-                "tls_files_attached",
                 "tls_files_unreadable",
-                "tls_files_refused",
-                "tls_attach_failed",
-                "tls_files_left_out",
                 "discovery_processes_unreadable",
                 "discovery_table_full",
                 "discovery_passes_cut",
             ),
             0,
         )
-        self.impairment: str | None = None
-        self._reader, self._attach, self._told = reader, attach, told
+        self._attached = AttachedFiles(reader, attach)
+        self._told = told
         self._attempts = Attempts()
-        self._ender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detaching")
-        self._ending: set[Future[None]] = set()
         self._now_ns, self._detach_after_ns = now_ns, detach_after_ns
         self._processes: dict[int, _Process] = {}
         self._kernel_threads: set[int] = set()
         self._files: dict[Key, _File] = {}
         self._unused: dict[Key, None] = {}
         self._unmatched: set[Key] = set()
-        self._attached: dict[Identity, _Attached] = {}
+        self._hung: dict[Key, int] = {}  # files, and since when
         self._queue: list[tuple[int, int, int, Key]] = []  # cost, rank, order
         self._spent_ns: OrderedDict[str, int] = OrderedDict()
         self._queued: set[Key] = set()
@@ -167,7 +132,12 @@ class Discovery:
 
     @property
     def counters(self) -> dict[str, int]:
-        return {**self._counters, "discovery_given_up": self._attempts.given_up}
+        given_up = self._attempts.given_up
+        return {**self._attached.counters, **self._counters, "discovery_given_up": given_up}
+
+    @property
+    def impairment(self) -> str | None:
+        return self._attached.impairment
 
     @property
     def caught_up(self) -> bool:
@@ -190,6 +160,7 @@ class Discovery:
             self._forget(pid)
         self._kernel_threads &= alive
         looked = self._look_at_processes(alive, deadline)
+        self._try_again()
         if looked and self._awaited is None:
             self._awaited = set(self._queued)
         done = looked and self._examine_files(deadline)
@@ -206,10 +177,7 @@ class Discovery:
         self._examine_files(deadline)
 
     def close(self) -> None:
-        for attached in self._attached.values():
-            self._end(attached)
-        self._attached.clear()
-        self._ender.shutdown()
+        self._attached.close()
 
     def _hear(self, seconds: float) -> None:
         for mapping in dict.fromkeys(self._told(seconds)):
@@ -252,7 +220,8 @@ class Discovery:
         except PermissionError:
             self._counters["discovery_processes_unreadable"] += 1
         except StuckError:
-            self._processes[pid].next_look_ns = now + STUCK_FOR_NS
+            process = self._processes[pid]
+            process.mapped_bytes, process.next_look_ns = -1, now + HUNG_FOR_NS
         except (OSError, ValueError, IndexError):  # gone
             self._forget(pid)
 
@@ -315,6 +284,14 @@ class Discovery:
         for key in process.files if process else ():
             self._unuse(pid, key)
 
+    def _try_again(self) -> None:
+        if not self._hung:
+            return
+        now = self._now_ns()
+        for key in [key for key, since in self._hung.items() if now - since > HUNG_FOR_NS]:
+            del self._hung[key]
+            self._enqueue(key, self._files[key], executable=False)
+
     def _enqueue(self, key: Key, file: _File, *, executable: bool) -> None:
         likely = any(library.likely(file.name) for library in tls.libraries())
         rank = 0 if likely else 1 if executable else 2
@@ -366,6 +343,8 @@ class Discovery:
                     undo=lambda opened: os.close(opened.descriptor),
                 )
             except (PermissionError, UnreadableError, StuckError) as error:
+                if isinstance(error, StuckError):
+                    self._hung[key] = self._now_ns()
                 self._counters["tls_files_unreadable"] += 1
                 _log.debug("%r of process %d could not be read: %s", file.name, pid, error)
                 return True
@@ -375,70 +354,14 @@ class Discovery:
                 continue
             try:
                 if identity != file.identity:
-                    self._detach(key, file)
+                    self._attached.remove(file.identity, key)
                     file.identity = identity
-                    self._attach_to(key, file, descriptor, identity, pid)
+                    theirs = (self._files[one].identity for one in self._processes[pid].files)
+                    self._attached.add(identity, key, file.name, descriptor, theirs)
             finally:
                 os.close(descriptor)
             return True
         return False
-
-    def _attach_to(
-        self, key: Key, file: _File, descriptor: int, identity: Identity, pid: int
-    ) -> None:
-        attached = self._attached.get(identity)
-        if attached:
-            attached.files.add(key)
-            return
-        answer = self._reader.ask(descriptor, tls.symbols())
-        if not isinstance(answer, Found):
-            self._counters["tls_files_refused"] += 1
-            _log.info("%r was refused: %s", file.name, answer.reason)
-            return
-        attachments: list[Attachment] = []
-        for library in tls.libraries():
-            if library.defined_by(frozenset(answer.offsets)):
-                if self._is_full(pid):
-                    self._counters["tls_files_left_out"] += 1
-                    _log.warning("%r of process %d is one too many", file.name, pid)
-                    return
-                try:
-                    attachments.append(self._attach(library, answer.offsets, descriptor))
-                except AttachError as error:
-                    self._counters["tls_attach_failed"] += 1
-                    self.impairment = f"{library.name} in {file.name!r} is not watched: {error}"
-                    _log.warning("%s", self.impairment)
-                else:
-                    _log.info("watching %s in %r", library.name, file.name)
-        if attachments:
-            self._attached[identity] = _Attached(attachments)
-            self._attached[identity].files.add(key)
-            self._counters["tls_files_attached"] = len(self._attached)
-
-    def _is_full(self, pid: int) -> bool:
-        """Copies without number must neither fill the kernel nor take the others' places."""
-        files = (self._files[key] for key in self._processes[pid].files)
-        if sum(file.identity in self._attached for file in files) >= MAX_ATTACHED_PER_PROCESS:
-            return True
-        if len(self._attached) + len(self._ending) >= MAX_ATTACHED:
-            self.impairment = f"more than {MAX_ATTACHED} TLS libraries: the others are not watched"
-            return True
-        return False
-
-    def _detach(self, key: Key, file: _File) -> None:
-        """Takes the file's part of its attachment back."""
-        attached = self._attached.get(file.identity) if file.identity else None
-        if attached and file.identity:
-            attached.files.discard(key)
-            if not attached.files:
-                self._end(attached)
-                del self._attached[file.identity]
-                self._counters["tls_files_attached"] = len(self._attached)
-
-    def _end(self, attached: _Attached) -> None:
-        """Later: for each probe the kernel waits for all processors, a tenth of a second or so."""
-        self._ending = {ending for ending in self._ending if not ending.done()}
-        self._ending.update(self._ender.submit(one.close) for one in attached.attachments)
 
     def _detach_unused(self) -> None:
         now = self._now_ns()
@@ -447,7 +370,8 @@ class Discovery:
             if now - file.unused_since_ns < self._detach_after_ns:
                 break  # in the order of time
             del self._unused[key]
-            self._detach(key, file)
+            self._attached.remove(file.identity, key)
+            self._hung.pop(key, None)
             del self._files[key]
 
 

@@ -29,7 +29,8 @@ from time import monotonic_ns
 from typing import Final, Protocol
 
 from sockwarden.agent.probe import protocol, tls
-from sockwarden.agent.probe.discover import Attachment, Discovery
+from sockwarden.agent.probe.attached import Attachment
+from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader, ElfReaderError
 from sockwarden.agent.probe.naming import Namer
 from sockwarden.agent.probe.new_mappings import NewMappings
@@ -50,7 +51,7 @@ WELL_AFTER_NS: Final = 60 * SECOND_NS  # then a death is a first one again
 SWEEP_EVERY_NS: Final = 30 * SECOND_NS
 STALLED_AFTER_NS: Final = 15 * SECOND_NS
 MAX_IMPAIRMENTS: Final = 16
-MAX_DESCRIPTORS: Final = 16_384  # of probes at most: agent/probe/discover.py
+MAX_DESCRIPTORS: Final = 16_384  # of probes at most: agent/probe/attached.py
 
 # Exit statuses of the agent that a new start would not change.
 STATUS_DONE: Final = 0

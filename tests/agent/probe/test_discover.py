@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sockwarden.agent.probe import discover, elf_reader, procfs, tls
+from sockwarden.agent.probe import attached, discover, elf_reader, procfs, tls
 from sockwarden.agent.probe.attach import AttachError
 from sockwarden.agent.probe.discover import Discovery
 from sockwarden.agent.probe.elf_reader import ElfReader
@@ -379,6 +379,8 @@ def test_a_file_that_hangs_holds_nobody_up(
     while Path(f"/proc/self/fd/{descriptors[0]}").exists():  # nobody else has it closed
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    monkeypatch.setattr(discover, "HUNG_FOR_NS", 0)
+    pass_until(discovery, lambda: hanging.stat().st_ino in attachments.now)
 
 
 def test_copies_without_number_are_left_out(
@@ -389,7 +391,7 @@ def test_copies_without_number_are_left_out(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(discover, "MAX_ATTACHED_PER_PROCESS", 2)
+    monkeypatch.setattr(attached, "MAX_ATTACHED_PER_PROCESS", 2)
     greedy, modest = program(), program()
     for number in range(4):
         greedy.load(Path(shutil.copy(libssl, tmp_path / f"libssl-{number}.so.3")))
