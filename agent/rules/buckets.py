@@ -64,7 +64,11 @@ def parts(requirements: Mapping[int, Requirement]) -> list[Part]:
         need = mask_of(requirement.needs[0]) if requirement.needs else ANY
         groups.setdefault(need, set()).add(number)
     while len(groups) > 1:
-        saved, one, other = _best_union(groups, requirements)
+        literals = {
+            need: sum(len(requirements[number].literals) for number in numbers)
+            for need, numbers in groups.items()
+        }
+        saved, one, other = _best_union(literals)
         if saved < 0 and len(groups) <= PARTS_MAX:
             break
         members = groups.pop(one) | groups.pop(other)
@@ -78,17 +82,16 @@ def parts(requirements: Mapping[int, Requirement]) -> list[Part]:
     return made
 
 
-def _best_union(
-    groups: Mapping[int, set[int]], requirements: Mapping[int, Requirement]
-) -> tuple[float, int, int]:
-    def cost(need: int, numbers: set[int]) -> float:
-        literals = sum(len(requirements[number].literals) for number in numbers)
-        return presence(need) * (_PART_COST_LITERALS + literals)
+def _best_union(literals: Mapping[int, int]) -> tuple[float, int, int]:
+    """Of parts, by what asks them, with so many literals each: what it saves, and which two."""
 
-    costs = {need: cost(need, numbers) for need, numbers in groups.items()}
-    needs = sorted(groups)
+    def cost(need: int, count: int) -> float:
+        return presence(need) * (_PART_COST_LITERALS + count)
+
+    costs = {need: cost(need, count) for need, count in literals.items()}
+    needs = sorted(literals)
     return max(
-        (costs[a] + costs[b] - cost(a | b, groups[a] | groups[b]), a, b)
+        (costs[a] + costs[b] - cost(a | b, literals[a] + literals[b]), a, b)
         for i, a in enumerate(needs)
         for b in needs[i + 1 :]
     )
@@ -99,18 +102,25 @@ def place(literals: Sequence[Literal]) -> list[Placed]:
     buckets = [_Bucket() for _ in range(BUCKETS)]
     placed: dict[Literal, Placed] = {}
     for literal in sorted(literals, key=lambda one: (-per_kilobyte(_windows(one)[0].window), one)):
-        best: tuple[int, int, Placed] | None = None
-        for window in _windows(literal)[:_WINDOWS_TRIED]:
-            fitting = _fitting(window.window)
-            for number, bucket in enumerate(buckets):
-                added = bucket.passing_with(fitting) - bucket.passing
-                if best is None or added < best[0]:
-                    best = added, number, window
-        assert best is not None
-        _, number, window = best
+        number, window = _cheapest(_windows(literal)[:_WINDOWS_TRIED], buckets)
         buckets[number].add(_fitting(window.window))
         placed[literal] = replace(window, bucket=number)
     return [placed[literal] for literal in literals]
+
+
+def _cheapest(windows: Sequence[Placed], buckets: Sequence["_Bucket"]) -> tuple[int, Placed]:
+    """The number of a bucket, and the window that lets least more pass it."""
+    best: tuple[int, int, Placed] | None = None
+    for window in windows:
+        fitting = _fitting(window.window)
+        for number, bucket in enumerate(buckets):
+            added = bucket.passing_with(fitting) - bucket.passing
+            if added == 0:
+                return number, window
+            if best is None or added < best[0]:
+                best = added, number, window
+    assert best is not None
+    return best[1:]
 
 
 def _fitting(window: Literal) -> Sequence[int]:

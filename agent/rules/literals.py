@@ -10,8 +10,10 @@ nothing, one byte, or more: then the last two of them begin a row afresh, whatev
 """
 
 import functools
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sockwarden.agent.rules.regex import ANY, Choice, Node, Octet, Repeat, Row, parse, positions
 from sockwarden.agent.rules.traffic import per_kilobyte, presence, share
@@ -45,8 +47,7 @@ class Requirement:
         return not self.literals or (self.per_kilobyte > SLOW_PER_KILOBYTE and not exact)
 
 
-@dataclass(frozen=True)
-class _Beginning:
+class _Beginning(NamedTuple):
     symbols: Literal
     closed: bool = False
     fresh: bool = False  # what stands before it is no part of it
@@ -63,7 +64,10 @@ _ANYTHING: _Beginnings = frozenset([_Beginning((), closed=True)])
 def requirement(regex: str, *, caseless: bool) -> Requirement:
     """Raises ValueError where `regex.parse` does."""
     node = parse(regex, caseless=caseless)
-    _, literals = min((_Search(spread).best(node) for spread in (False, True)), key=_cost)
+    found = _Search(spread=False).best(node)
+    if _may_spread(node):
+        found = min(found, _Search(spread=True).best(node), key=_cost)
+    literals = found[1]
     rate = sum(map(per_kilobyte, literals))
     if () in literals:
         literals, rate = frozenset(), 1024.0
@@ -81,16 +85,21 @@ class _Search:
     def best(self, node: Node) -> _Found:
         found = _rated(self.beginnings(node))
         match node:
+            case Row(parts) if len(run := _run(parts, 0)) == len(parts):
+                # A part of a literal is no rarer than the whole.
+                for start in range(1, len(run) - LITERAL_MAX_BYTES + 1):
+                    literal = _trimmed(run[start : start + LITERAL_MAX_BYTES])
+                    found = min(found, _rated_literals(frozenset([literal]), found[0]), key=_cost)
             case Row(parts):
                 for start, part in enumerate(parts):
                     for beginnings in self.grown(parts[start:]):
-                        found = min(found, _rated(beginnings), key=_cost)
+                        found = min(found, _rated(beginnings, found[0]), key=_cost)
                     if not isinstance(part, Octet):
                         found = min(found, self.best(part), key=_cost)
             case Choice(parts):
                 union = frozenset().union(*(self.best(part)[1] for part in parts))
                 if len(union) <= LITERALS_MAX:
-                    found = min(found, _rated_literals(union), key=_cost)
+                    found = min(found, _rated_literals(union, found[0]), key=_cost)
             case Repeat(part, low, _) if low:
                 found = min(found, self.best(part), key=_cost)
         return found
@@ -109,40 +118,100 @@ class _Search:
                 return [_NOTHING, *self.grown(parts)][-1]
             case Choice(parts):
                 return _bounded(frozenset().union(*map(self.beginnings, parts)))
-            case Repeat(Octet(mask), 0 | 1, None) if self.spread and share(mask) < _SPREAD_SHARE:
+            case Repeat(Octet(mask), 0 | 1, None) if self.spread and _is_space(mask):
                 one, more = _Beginning((mask,)), _Beginning((mask, mask), fresh=True)
                 return frozenset([one, more] if node.low else [_Beginning(()), one, more])
             case Repeat(part, low, high):
                 return _repeated(self.beginnings(part), low, high)
 
     def grown(self, parts: Sequence[Node]) -> Iterator[_Beginnings]:
-        """The beginnings of the first part, of the first two, and so on."""
+        """The beginnings of the first part, of the first two, and so on; a run of bytes is one
+        part, since the longer it is, the rarer."""
         made = _NOTHING
-        for part in parts:
-            if all(beginning.closed for beginning in made):
-                return
-            made = _product(made, self.beginnings(part))
+        place = 0
+        while place < len(parts) and not _all_closed(made):
+            run = _run(parts, place)
+            if run:
+                closed = len(run) > LITERAL_MAX_BYTES
+                made = _product(made, frozenset([_Beginning(run[:LITERAL_MAX_BYTES], closed)]))
+            else:
+                made = _product(made, self.beginnings(parts[place]))
+            place += len(run) or 1
             yield made
+
+
+def _run(parts: Sequence[Node], place: int) -> Literal:
+    masks = []
+    for part in parts[place:]:
+        if not isinstance(part, Octet):
+            break
+        masks.append(part.mask)
+    return tuple(masks)
 
 
 def _cost(found: _Found) -> float:
     return found[0]
 
 
-def _rated(beginnings: _Beginnings) -> _Found:
-    return _rated_literals(frozenset(_trimmed(beginning.symbols) for beginning in beginnings))
+def _all_closed(beginnings: _Beginnings) -> bool:
+    for beginning in beginnings:  # noqa: SIM110 -- asked very often, answered by the first mostly
+        if not beginning.closed:
+            return False
+    return True
 
 
-def _rated_literals(literals: frozenset[Literal]) -> _Found:
+def _is_space(mask: int) -> bool:
+    return share(mask) < _SPREAD_SHARE
+
+
+def _may_spread(node: Node) -> bool:
+    """Whether a search that spreads differs from one that does not."""
+    match node:
+        case Row(parts) | Choice(parts):
+            return any(map(_may_spread, parts))
+        case Repeat(Octet(mask), 0 | 1, None):
+            return _is_space(mask)
+        case Repeat(part):
+            return _may_spread(part)
+        case _:
+            return False
+
+
+def _rated(beginnings: _Beginnings, bound: float = math.inf) -> _Found:
+    return _rated_literals(frozenset([_trimmed(one.symbols) for one in beginnings]), bound)
+
+
+def _rated_literals(literals: frozenset[Literal], bound: float = math.inf) -> _Found:
+    """Above the bound the cost is not worked out: it is infinite then."""
     # What begins with another one of them says nothing more.
-    needed = frozenset(
-        one for one in literals if not any(one[:size] in literals for size in range(len(one)))
-    )
-    return sum(map(per_kilobyte, needed)) + _LITERAL_COST * len(needed), needed
+    sizes = sorted(set(map(len, literals)))
+    needed = literals
+    if len(sizes) > 1:
+        needed = frozenset(
+            [one for one in literals if not _begins_with_another(one, sizes, literals)]
+        )
+    of_all = _LITERAL_COST * len(needed)
+    cost = 0.0
+    for one in needed:
+        if cost + of_all > bound:
+            return math.inf, needed
+        cost += per_kilobyte(one)
+    return cost + of_all, needed
+
+
+def _begins_with_another(one: Literal, sizes: list[int], literals: frozenset[Literal]) -> bool:
+    for size in sizes:
+        if size >= len(one):
+            return False
+        if one[:size] in literals:
+            return True
+    return False
 
 
 def _trimmed(symbols: Literal) -> Literal:
     """Without sets of any byte at the ends, which say nothing."""
+    if ANY not in symbols:
+        return symbols
     start, end = 0, len(symbols)
     while start < end and symbols[end - 1] == ANY:
         end -= 1
@@ -164,21 +233,20 @@ def _repeated(once: _Beginnings, low: int, high: int | None) -> _Beginnings:
 
 
 def _product(left: _Beginnings, right: _Beginnings) -> _Beginnings:
-    ready = {beginning for beginning in left if beginning.closed}
-    growing = left - ready
-    if len(ready) + len(growing) * len(right) > LITERALS_MAX:
+    growing = [beginning for beginning in left if not beginning.closed]
+    if len(left) - len(growing) + len(growing) * len(right) > LITERALS_MAX:
         return _closed(left)
-    for one in growing:
-        for other in right:
-            symbols = other.symbols if other.fresh else one.symbols + other.symbols
+    ready = [beginning for beginning in left if beginning.closed]
+    for before, _, was_fresh in growing:
+        for after, closed, fresh in right:
+            symbols = after if fresh else before + after
             cut = len(symbols) > LITERAL_MAX_BYTES
-            fresh = one.fresh or other.fresh
-            ready.add(_Beginning(symbols[:LITERAL_MAX_BYTES], cut or other.closed, fresh))
+            ready.append(_Beginning(symbols[:LITERAL_MAX_BYTES], cut or closed, was_fresh or fresh))
     return frozenset(ready)
 
 
 def _closed(beginnings: Iterable[_Beginning]) -> _Beginnings:
-    return frozenset(replace(beginning, closed=True) for beginning in beginnings)
+    return frozenset(_Beginning(one.symbols, True, one.fresh) for one in beginnings)
 
 
 def _bounded(beginnings: _Beginnings) -> _Beginnings:

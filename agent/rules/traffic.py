@@ -69,9 +69,15 @@ def presence(mask: int) -> float:
 
 @functools.cache
 def per_kilobyte(row: Row) -> float:
+    if not row:
+        return 1024.0
     size, _ = _places()
-    found = ANY if not row else places(row[0])
-    for offset, mask in enumerate(row):
-        found &= places(mask) >> offset
+    # The rarest first: most rows are not found, and that is soon known.
+    order = sorted(range(len(row)), key=lambda offset: share(row[offset]))
+    found = places(row[order[0]]) >> order[0]
+    for offset in order[1:]:
+        if not found:
+            break
+        found &= places(row[offset]) >> offset
     estimate = math.prod(map(share, row))
-    return 1024 * (found.bit_count() / size + _ESTIMATE_SHARE * estimate) if row else 1024.0
+    return 1024 * (found.bit_count() / size + _ESTIMATE_SHARE * estimate)
