@@ -374,14 +374,16 @@ cdef class Pipeline:
 
     cdef void handshake(self, Watched *watched, const HandshakeEvent *event) noexcept:
         """Both heads are whole: is it judged here, and what do the handshake rules say?"""
-        cdef bytes response = b""
+        cdef bytes request = b"", response = b""
         self.empty_findings()
         try:
+            if event.request != NULL:
+                request = event.request[:event.request_size]
             if event.response != NULL:
                 response = event.response[:event.response_size]
             watched.hidden = not self.reporter.handshake(
                 watched.connection, self.epoch_ns(self.now_ns),
-                event.request[:event.request_size], response, bool(event.upgraded),
+                request, response, bool(event.upgraded),
             )
         except Exception as error:
             self.failure = self.failure or error

@@ -46,8 +46,9 @@ cdef uint64_t FIRST_POSITION = 1 << 32
 
 
 cdef inline uint64_t mix(uint64_t seed, const Endpoint *end) noexcept nogil:
-    cdef const uint64_t *words = <const uint64_t *>end.address
+    cdef uint64_t words[2]
     cdef uint64_t value = seed ^ end.port
+    memcpy(words, end.address, sizeof(words))
     value = (value ^ words[0]) * <uint64_t>0x9E3779B97F4A7C15
     value = ((value ^ value >> 32) ^ words[1]) * <uint64_t>0xD6E8FEB86659FD93
     return value ^ value >> 32

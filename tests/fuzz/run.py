@@ -34,13 +34,13 @@ class Result:
 
 
 def environment(target: Target, **more: str) -> dict[str, str]:
-    path = [instrument.PACKAGE, instrument.TARGETS, sysconfig.get_path("purelib")]
+    path = [instrument.PACKAGE, instrument.TARGETS, instrument.HERE, sysconfig.get_path("purelib")]
     return os.environ | more | {
         "FUZZ_TARGET": target.name,
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONMALLOC": "malloc",  # so that the sanitizer sees each object
         "PYTHONHASHSEED": "0",
-        "ASAN_OPTIONS": "allocator_may_return_null=1:quarantine_size_mb=64",
+        "ASAN_OPTIONS": "allocator_may_return_null=1:quarantine_size_mb=64:malloc_context_size=12",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import conversation
+import playing
 import wire
 from case import Case
 from instrument import BUILT
@@ -64,6 +65,32 @@ def handshake() -> Iterator[bytes]:
     yield how + talk((0, conversation.REQUEST), (1, conversation.REFUSAL))
     for case in CASES[::8]:
         yield how + talks(case)
+
+
+def resync() -> Iterator[bytes]:
+    for case in CASES:
+        for direction in range(2):
+            yield bytes([direction << 1]) + CUTS + case.stream[direction]
+    for how in range(1, 32, 2):
+        yield bytes([how]) + CUTS + bytes(range(0, 200, 3)) * 6
+
+
+def records() -> Iterator[bytes]:
+    how = b"\x01" + CUTS
+    for case in CASES[::4]:
+        yield how + talks(case)
+    for attack in (b"' OR 1=1 --", b"<script>alert(1)</script>", b"4111 1111 1111 1111"):
+        yield how + talk(
+            (0, conversation.REQUEST), (1, conversation.RESPONSE),
+            (0, wire.frame(wire.TEXT, attack, key=wire.KEY)),
+        )  # fmt: skip
+
+
+def pcap() -> Iterator[bytes]:
+    small = [case for case in CASES if case.size < 300][::12]
+    for case in small:
+        for how in ({}, {"disorder": 0.2}, {"loss": 0.1}, {"ng": True}, {"link": playing.SLL2}):
+            yield playing.Way("seed", lambda rng: 400, **how).file([case])
 
 
 def write() -> None:

@@ -24,5 +24,8 @@ TARGETS = {
         Target("frames", "frames.dict", 4096),
         Target("deflate", "frames.dict", 4096),
         Target("handshake", "http.dict", 4096, python=True),
+        Target("resync", "frames.dict", 4096),
+        Target("records", "records.dict", 4096, python=True),
+        Target("pcap", "pcap.dict", 8192, python=True),
     )
 }
