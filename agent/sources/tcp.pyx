@@ -211,7 +211,8 @@ cdef class Reassembler:
                 self.gate.batch.count("bytes_not_captured", hole)
         old = min(half.next - piece.position, size)
         half.next += size - old
-        self.gate.bytes(&c.exchange, direction, piece.time_ns, data + old, size - old)
+        if size > old:
+            self.gate.bytes(&c.exchange, direction, piece.time_ns, data + old, size - old)
         if end > half.next:
             hole = end - half.next
             half.next = end
