@@ -5,25 +5,19 @@
  */
 
 /* The connection of a call, and its `key`; 0: none is known. */
-static __always_inline struct connection *connection_of(const struct who *who,
-                                                        const struct moved *moved,
+static __always_inline struct connection *connection_of(const struct moved *moved, u64 sock,
                                                         struct who *key)
 {
-    struct connection *connection = 0;
-    if (moved->source == SW_SOCKET) {
-        u64 *sock = descriptors.lookup((struct who *)who);
-        if (sock) {
-            key->process = 0;
-            key->handle = *sock;
-            connection = connection_at(key);
-            /* A descriptor may have been closed unseen, and used again (io_uring). */
-            if (connection && connection->number &&
-                sock_of_file(file_of(moved->fd)) != key->handle)
-                connection = 0;
-        }
-    } else {
-        connection = connection_at(key);
-    }
+    if (moved->source != SW_SOCKET)
+        return connection_at(key);
+    if (!sock)
+        return 0;
+    key->process = 0;
+    key->handle = sock;
+    struct connection *connection = connection_at(key);
+    /* A descriptor may have been closed unseen, and used again (io_uring). */
+    if (connection && connection->number && sock_of_file(file_of(moved->fd)) != sock)
+        return 0;
     return connection;
 }
 
@@ -31,25 +25,31 @@ static __always_inline u32 share(const struct who *key, const struct who *user,
                                  const struct moved *moved, u64 position, u64 limit, u32 jump)
 {
     u64 thread = bpf_get_current_pid_tgid();
-    struct call call = {};
-    call.who = *key;
-    call.user = *user;
-    call.total = moved->size;
-    call.limit = limit;
-    call.position = position;
-    call.flow = moved->flow;
-    call.source = moved->source;
-    if (moved->vector) {
-        call.vector = moved->vector;
-        call.entries = moved->entries;
-        call.message = moved->message;
-        call.messages = moved->messages;
-        call.more = moved->more;
-    } else {
-        call.buffer = moved->buffer;
-        call.left = moved->size;
+    struct call *call = calls.lookup(&thread);
+    if (!call) {
+        struct call fresh = {};
+        calls.update(&thread, &fresh);
+        call = calls.lookup(&thread);
+        if (!call)
+            return STAY;
     }
-    calls.update(&thread, &call);
+    call->who = *key;
+    call->user = *user;
+    call->buffer = moved->buffer;
+    call->left = moved->vector ? 0 : moved->size;
+    call->total = moved->size;
+    call->limit = limit;
+    call->position = position;
+    call->vector = moved->vector;
+    call->message = moved->message;
+    call->messages = moved->messages;
+    call->entries = moved->entries;
+    call->more = moved->more;
+    call->searched = 0;
+    call->flow = moved->flow;
+    call->source = moved->source;
+    call->decoys = 0;
+    call->keeps = 0;
     return jump;
 }
 
@@ -113,21 +113,23 @@ static __always_inline u32 take(const struct who *key, const struct who *who,
         return jump;
     if (shared || size > PIECE_BYTES)
         return share(key, who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
-    emit_piece(connection, flow, position, moved->size, moved->buffer, size);
+    emit_data(connection, flow, position, moved->size, moved->buffer, size, 0);
     return jump;
 }
 
 /* A call has moved bytes; its hook goes on with the program that this returns, or STAYs. */
 static __always_inline u32 see(const struct who *who, const struct moved *moved, int shared)
 {
-    u8 *why = ignored.lookup((struct who *)who);
-    if (why) {
-        if (*why >= TLS_RECORDS)
-            note_tls_socket(who, moved, why);
+    u64 *what = known.lookup((struct who *)who);
+    u64 sock = what ? *what : 0;
+    if (sock == NOT_HTTP)
+        return STAY;
+    if (what && sock <= TLS_RECORDS_NO_MORE) {
+        note_tls_socket(who, moved, what);
         return STAY;
     }
     struct who key = *who;
-    struct connection *connection = connection_of(who, moved, &key);
+    struct connection *connection = connection_of(moved, sock, &key);
     if (connection)
         return take(&key, who, connection, moved, shared);
     return share(who, who, moved, 0, 0, JUMP_MEET);

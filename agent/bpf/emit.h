@@ -45,18 +45,22 @@ static __always_inline u64 room_for(u64 size)
     return PIECE_BYTES;
 }
 
-/* `size` is at most PIECE_BYTES. */
-static __always_inline void write_record(const struct sw_record *header, u64 from, u64 size,
-                                         u32 from_kernel)
+/* Passes on `size` bytes, PIECE_BYTES at most, of a call that goes on for `length` from there. */
+static __always_inline void emit_data(const struct connection *connection, u8 flow, u64 position,
+                                      u64 length, u64 from, u64 size, u32 from_kernel)
 {
+    u64 captured = size;
     u64 room = room_for(size);
     asm volatile("" : "+r"(room)); /* the branches are to stay */
     struct sw_record *slot = ring.ringbuf_reserve(sizeof *slot + room);
     if (!slot) {
-        count(SW_COUNT_lost_ring_full, header->captured);
+        count(SW_COUNT_lost_ring_full, captured);
         return;
     }
-    *slot = *header;
+    describe(slot, connection, flow);
+    slot->position = position;
+    slot->length = length;
+    slot->captured = captured;
     /* The verifier wants the bound on the very register that the copy uses. */
     asm volatile("" : "+r"(size));
     if (size > room)
@@ -64,25 +68,13 @@ static __always_inline void write_record(const struct sw_record *header, u64 fro
     long failed = from_kernel ? read_kernel(slot + 1, size, (void *)from)
                               : read_user(slot + 1, size, (void *)from);
     if (failed) {
-        count(SW_COUNT_lost_unreadable, header->captured);
+        count(SW_COUNT_lost_unreadable, captured);
         ring.ringbuf_discard(slot, BPF_RB_NO_WAKEUP);
         return;
     }
     count(SW_COUNT_captured_records, 1);
-    count(SW_COUNT_captured_bytes, header->captured);
+    count(SW_COUNT_captured_bytes, captured);
     ring.ringbuf_submit(slot, wake_up(sizeof *slot + room));
-}
-
-/* Passes on `size` bytes of user memory, of a call that goes on for `length` from there. */
-static __always_inline void emit_piece(const struct connection *connection, u8 flow, u64 position,
-                                       u64 length, u64 from, u64 size)
-{
-    struct sw_record record;
-    describe(&record, connection, flow);
-    record.position = position;
-    record.length = length;
-    record.captured = size;
-    write_record(&record, from, size, 0);
 }
 
 static __always_inline void emit_open(const struct who *who, struct connection *connection)

@@ -17,7 +17,7 @@ static __always_inline void end(struct who *key, const struct connection *connec
 /* SSL_free: the pointer is soon used again. */
 static __always_inline void end_ssl(struct who *who)
 {
-    if (!ignored.delete(who))
+    if (!known.delete(who)) /* it was ignored */
         return;
     struct connection *connection = connections.lookup(who);
     if (connection)
@@ -29,15 +29,15 @@ static __always_inline void end_ssl(struct who *who)
 /* A descriptor is closed, and `last`: with it its socket. */
 static __always_inline void let_go(struct who *who, int last)
 {
-    if (!ignored.delete(who)) {
-        unbind_descriptor(who);
-        return;
-    }
-    u64 *sock = descriptors.lookup(who);
+    u64 *sock = known.lookup(who);
     if (!sock)
         return;
     struct who key = {0, *sock};
-    descriptors.delete(who);
+    known.delete(who);
+    if (key.handle <= TLS_RECORDS_NO_MORE) {
+        unbind_descriptor(who);
+        return;
+    }
     struct connection *connection = connections.lookup(&key);
     if (!connection) {
         if (last)

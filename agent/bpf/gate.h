@@ -250,12 +250,8 @@ static __always_inline u32 begin(void)
     }
     adopt(connection, call->user.process);
     emit_open(&call->who, connection);
-    struct sw_record record;
-    describe(&record, connection, call->flow);
-    record.position = connection->stash_start;
-    record.length = connection->stashed + call->total;
-    record.captured = connection->stashed;
-    write_record(&record, (u64)stash->data, connection->stashed, 1);
+    emit_data(connection, call->flow, connection->stash_start, connection->stashed + call->total,
+              (u64)stash->data, connection->stashed, 1);
     stashes.delete(&call->who);
     connection->stashed = 0;
     connection->overflowed = 1;

@@ -80,10 +80,10 @@ enum { S_IFMT_ = 0170000, S_IFSOCK_ = 0140000 };
 static __always_inline u64 file_of(s32 fd)
 {
     u64 files = LOAD(u64, bpf_get_current_task_btf(), OFFSET_task_struct_files);
-    u64 table = load_u64(files + OFFSET_files_struct_fdt);
-    if (fd < 0 || (u32)fd >= load_u32(table + OFFSET_fdtable_max_fds))
+    u64 table = LOAD(u64, files, OFFSET_files_struct_fdt);
+    if (fd < 0 || (u32)fd >= LOAD(u32, table, OFFSET_fdtable_max_fds))
         return 0;
-    return load_u64(load_u64(table + OFFSET_fdtable_fd) + 8 * (u64)(u32)fd);
+    return load_u64(LOAD(u64, table, OFFSET_fdtable_fd) + 8 * (u64)(u32)fd);
 }
 
 /* The struct sock behind a file that is a socket's. */

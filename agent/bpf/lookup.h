@@ -3,9 +3,9 @@
  * What is known of a descriptor, an SSL object or a socket.
  */
 
-static __always_inline void ignore(const struct who *who, u8 why)
+static __always_inline void ignore(const struct who *who, u64 why)
 {
-    ignored.update((struct who *)who, &why);
+    known.update((struct who *)who, &why);
 }
 
 static __always_inline struct connection *connection_at(const struct who *key)

@@ -90,13 +90,16 @@ struct stash {
     u8 data[STASH_BYTES + STASH_STEP];
 };
 
-/* A call into a TLS library that has not returned, and how far below its stack a nested one's is. */
+/* A thread that uses TLS, its call into a TLS library that has not returned, and how far below its
+ * stack a nested one's is. */
 enum { NESTING_BYTES = 65536 };
-struct tls_call {
+enum received { SEVERAL = -1 /* it is not known which */, NOTHING_RECEIVED = -2 };
+struct tls_thread {
     u64 ssl;
     u64 buffer;
     u64 size_pointer; /* of the _ex functions; else 0 */
-    u64 stack;        /* the stack pointer at the entry */
+    u64 stack;        /* the stack pointer at the entry; 0: no call is at work */
+    s32 received;     /* the descriptor of the last receive of TLS, or enum received */
     u8 flow;
     u8 source;        /* enum sw_source: which library */
     u8 jumped;        /* another probed function was jumped to, and will return too */
@@ -110,18 +113,22 @@ struct tls_receive {
     u64 prefix[PREFIX_WORDS];
 };
 
-/* From TLS_RECORDS on receives are counted, as far as they are of use (tls_socket.h). */
-enum ignored { NOT_HTTP = 1, TLS_RECORDS = 2 };
+/* What is known of a descriptor or an SSL object: that it is none of ours, and why; or else the
+ * address of its socket.  From TLS_RECORDS on receives are counted, as far as they are of use
+ * (tls_socket.h). */
+enum known { NOT_HTTP = 1, TLS_RECORDS = 2, TLS_RECORDS_NO_MORE = TLS_RECORDS + 8 };
+
+/* What is found is written in place where possible: an update takes an entry from a list and gives
+ * another back, which costs more than all that most calls need. */
 
 BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
 BPF_PERCPU_ARRAY(counters, u64, SW_COUNTER_COUNT);
 BPF_PERCPU_ARRAY(written_since_wake, u64, 1);
 BPF_HASH(connections, struct who, struct connection, CONNECTIONS); /* by socket or SSL object */
 BPF_TABLE("lru_hash", struct who, struct connection, candidates, CANDIDATES); /* plain HTTP yet */
-BPF_TABLE("lru_hash", struct who, u64, descriptors, CANDIDATES); /* the socket behind each */
+BPF_TABLE("lru_hash", struct who, u64, known, IGNORED + CANDIDATES);
 BPF_TABLE("lru_hash", struct who, struct stash, stashes, STASHES);
 BPF_ARRAY(empty_stash, struct stash, 1);
-BPF_TABLE("lru_hash", struct who, u8, ignored, IGNORED);
 BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);     /* by thread */
 BPF_HASH(earlier, u32, u8, CANDIDATES);                    /* tries left, by inode */
 BPF_HASH(excluded, u32, u8, 64);                           /* process ids of our own */
@@ -129,10 +136,9 @@ BPF_TABLE("lru_hash", struct who, s32, ssl_descriptors, CONNECTIONS);
 BPF_TABLE("lru_hash", struct who, u64, descriptor_ssls, CONNECTIONS);
 BPF_TABLE("lru_hash", struct tls_receive, s32, tls_receives, CALLS);
 BPF_TABLE("lru_hash", u64, u8, memory_bio_users, CALLS); /* processes */
-BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, CALLS); /* by thread */
+BPF_TABLE("lru_hash", u64, struct tls_thread, tls_threads, CALLS);
 BPF_TABLE("lru_hash", struct who, u64, unsent, CALLS); /* GnuTLS: data of the last call */
 BPF_TABLE("lru_hash", u64, u8, websocket_processes, CONNECTIONS);
-BPF_TABLE("lru_hash", u64, s32, last_tls_receive, CALLS); /* by thread */
 
 enum jump {
     JUMP_MEET = 0,

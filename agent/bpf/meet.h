@@ -29,7 +29,7 @@ static __always_inline int first_sight(const struct who *who, const struct moved
         key->process = 0;
         key->handle = fresh.sock = sock;
         if (is_known_socket(key, fresh.inode)) {
-            descriptors.update((struct who *)who, &sock);
+            known.update((struct who *)who, &sock);
             return 1;
         }
     }
@@ -37,9 +37,9 @@ static __always_inline int first_sight(const struct who *who, const struct moved
     if (first.size >= sizeof word)
         read_user(&word, sizeof word, (void *)first.base);
     if (moved->source == SW_SOCKET &&
-        (is_tls_record(word) || ssl_at_work(bpf_get_current_pid_tgid()))) {
+        (is_tls_record(word) || ssl_at_work(this_tls_thread()))) {
         ignore(who, TLS_RECORDS);
-        u8 *tries = ignored.lookup((struct who *)who);
+        u64 *tries = known.lookup((struct who *)who);
         if (tries)
             note_tls_socket(who, moved, tries);
         return 0;
@@ -54,7 +54,7 @@ static __always_inline int first_sight(const struct who *who, const struct moved
     }
     candidates.update(key, &fresh);
     if (moved->source == SW_SOCKET)
-        descriptors.update((struct who *)who, &fresh.sock);
+        known.update((struct who *)who, &fresh.sock);
     return 1;
 }
 

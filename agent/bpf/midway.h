@@ -86,7 +86,7 @@ static __always_inline int meet_midway(const struct who *who, const struct moved
         fresh->fd = descriptor_of_ssl(who);
         fresh->sock = sock_of(fresh->fd, &fresh->inode);
     } else {
-        descriptors.update((struct who *)who, &fresh->sock);
+        known.update((struct who *)who, &fresh->sock);
     }
     if (connections.update(key, fresh)) {
         count(SW_COUNT_map_full, 1);

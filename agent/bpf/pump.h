@@ -34,8 +34,7 @@ static __always_inline u32 pump(void)
             size = PIECE_BYTES;
         if (!size) /* an empty entry */
             continue;
-        emit_piece(connection, call->flow, call->position, call->total, call->buffer,
-                   size);
+        emit_data(connection, call->flow, call->position, call->total, call->buffer, size, 0);
         advance(call, size);
         call->limit -= size;
     }

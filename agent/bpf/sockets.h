@@ -100,7 +100,8 @@ int sys_exit_messages(struct sys_exit *args)
     struct moved moved = {};
     moved.fd = ARGUMENT_0(regs);
     struct who who = {process_key(), (u32)moved.fd};
-    if (ignored.lookup(&who)) /* before the messages are counted: QUIC and DNS come by here */
+    u64 *what = known.lookup(&who);
+    if (what && *what <= TLS_RECORDS) /* QUIC and DNS come by here: none of them is counted */
         return 0;
     moved.flow = args->number == __NR_sendmmsg ? SW_WRITE : SW_READ;
     if (moved.flow == SW_READ && ARGUMENT_3(regs) & (NOT_OF_THE_STREAM | MSG_TRUNC_))

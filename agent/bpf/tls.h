@@ -29,11 +29,21 @@ static __always_inline void enter_with(struct pt_regs *regs, u64 ssl, u8 source,
 {
     u64 thread = bpf_get_current_pid_tgid();
     u64 stack = STACK_AT_ENTRY(regs);
-    struct tls_call *outer = tls_calls.lookup(&thread);
-    if (outer && outer->stack - stack - 1 < NESTING_BYTES)
+    struct tls_thread *user = tls_threads.lookup(&thread);
+    if (!user) {
+        struct tls_thread fresh = {ssl, buffer, size_pointer, stack, NOTHING_RECEIVED, flow, source};
+        tls_threads.update(&thread, &fresh);
         return;
-    struct tls_call call = {ssl, buffer, size_pointer, stack, flow, source};
-    tls_calls.update(&thread, &call);
+    }
+    if (user->stack - stack - 1 < NESTING_BYTES)
+        return;
+    user->ssl = ssl;
+    user->buffer = buffer;
+    user->size_pointer = size_pointer;
+    user->stack = stack;
+    user->flow = flow;
+    user->source = source;
+    user->jumped = 0;
 }
 
 static __always_inline void enter(struct pt_regs *regs, u8 source, u8 flow, u64 size_pointer)
@@ -75,7 +85,7 @@ int tls_write_ex_enter(struct pt_regs *regs)
 static __always_inline int is_jumped_to(struct pt_regs *regs)
 {
     u64 thread = bpf_get_current_pid_tgid();
-    struct tls_call *outer = tls_calls.lookup(&thread);
+    struct tls_thread *outer = tls_threads.lookup(&thread);
     if (!outer || outer->stack != STACK_AT_ENTRY(regs) || outer->ssl != PARAMETER_0(regs) ||
         outer->jumped)
         return 0;
@@ -161,20 +171,20 @@ int tls_exit(struct pt_regs *regs)
 {
     u64 thread = bpf_get_current_pid_tgid();
     s32 result = RETURNED(regs);
-    struct tls_call *call = tls_calls.lookup(&thread);
-    if (!call) {
+    struct tls_thread *user = tls_threads.lookup(&thread);
+    if (!user || !user->stack) {
         count(SW_COUNT_calls_unmatched, 1);
         return 0;
     }
-    struct tls_call was = *call;
+    struct tls_thread was = *user;
     if (was.jumped) {
-        call->jumped = 0;
+        user->jumped = 0;
         return 0;
     }
     u64 stack = STACK_AT_RETURN(regs);
     if (was.stack - stack - 1 < NESTING_BYTES)
         return 0; /* a nested one */
-    tls_calls.delete(&thread);
+    user->stack = 0;
     if (was.stack != stack) {
         count(SW_COUNT_calls_unmatched, 1);
         return 0;
@@ -182,7 +192,7 @@ int tls_exit(struct pt_regs *regs)
     if (!was.ssl) /* no TLS */
         return 0;
     struct who who = {process_key(), was.ssl};
-    learn_tls_socket(&who, &was);
+    learn_tls_socket(&who, user);
     if (result <= 0)
         return 0;
     struct moved moved = {};

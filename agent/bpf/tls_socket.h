@@ -10,17 +10,19 @@
  * Else it is not known, and never guessed.
  */
 
-enum { TRIES = 8 };    /* receives of each socket that are kept in any case */
-enum { SEVERAL = -1 }; /* in a descriptor's place: it is not known which */
+static __always_inline struct tls_thread *this_tls_thread(void)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    return tls_threads.lookup(&thread);
+}
 
 /* The object within whose call this system call is made; 0: none.  One that never returned
  * (longjmp) has its stack elsewhere. */
-static __always_inline u64 ssl_at_work(u64 thread)
+static __always_inline u64 ssl_at_work(const struct tls_thread *thread)
 {
-    struct tls_call *call = tls_calls.lookup(&thread);
-    if (!call || call->stack - saved_registers()->sp - 1 >= NESTING_BYTES)
+    if (!thread || thread->stack - saved_registers()->sp - 1 >= NESTING_BYTES)
         return 0;
-    return call->ssl;
+    return thread->ssl;
 }
 
 static __always_inline void keep_receive(const struct who *descriptor, u64 buffer)
@@ -29,19 +31,19 @@ static __always_inline void keep_receive(const struct who *descriptor, u64 buffe
     s32 fd = descriptor->handle;
     if (read_user(receive.prefix, sizeof receive.prefix, (void *)buffer))
         return;
-    s32 *known = tls_receives.lookup(&receive);
-    if (!known)
+    s32 *before = tls_receives.lookup(&receive);
+    if (!before)
         tls_receives.update(&receive, &fd);
-    else if (*known != fd) /* whoever connects may send the same bytes twice */
-        *known = SEVERAL;
+    else if (*before != fd) /* whoever connects may send the same bytes twice */
+        *before = SEVERAL;
 }
 
-/* A socket carries TLS.  `tries` is its place in `ignored`: bytes are kept of the first receives, and
+/* A socket carries TLS.  `tries` is its place in `known`: bytes are kept of the first receives, and
  * of all where objects still ask for them. */
 static __always_inline void note_tls_socket(const struct who *who, const struct moved *moved,
-                                            u8 *tries)
+                                            u64 *tries)
 {
-    u64 thread = bpf_get_current_pid_tgid();
+    struct tls_thread *thread = this_tls_thread();
     u64 ssl = ssl_at_work(thread);
     s32 fd = moved->fd;
     if (ssl) {
@@ -52,15 +54,20 @@ static __always_inline void note_tls_socket(const struct who *who, const struct 
     }
     if (moved->flow != SW_READ)
         return;
-    s32 *before = last_tls_receive.lookup(&thread);
+    s32 before = thread ? thread->received : NOTHING_RECEIVED;
     if (is_bound(who)) {
-        if (before)
-            *before = SEVERAL;
+        if (thread && before != NOTHING_RECEIVED)
+            thread->received = SEVERAL;
         return;
     }
-    s32 last = before && *before != fd ? SEVERAL : fd;
-    last_tls_receive.update(&thread, &last);
-    if (*tries >= TLS_RECORDS + TRIES) {
+    if (thread) {
+        thread->received = before == NOTHING_RECEIVED || before == fd ? fd : SEVERAL;
+    } else {
+        u64 id = bpf_get_current_pid_tgid();
+        struct tls_thread fresh = {.received = fd};
+        tls_threads.update(&id, &fresh);
+    }
+    if (*tries >= TLS_RECORDS_NO_MORE) {
         if (!memory_bio_users.lookup((u64 *)&who->process))
             return;
     } else {
@@ -73,14 +80,12 @@ static __always_inline void note_tls_socket(const struct who *who, const struct 
 
 /* A call on an SSL object has returned, successful or not, and no system call of its own was seen
  * yet: what was the object fed with?  By the time of a write the thread may have received for others. */
-static __always_inline void learn_tls_socket(const struct who *ssl,
-                                             const struct tls_call *call)
+static __always_inline void learn_tls_socket(const struct who *ssl, struct tls_thread *thread)
 {
     if (ssl_descriptors.lookup((struct who *)ssl))
         return;
-    u64 thread = bpf_get_current_pid_tgid();
     struct bio_source source = {0, -1, 0};
-    if (call->source == SW_OPENSSL)
+    if (thread->source == SW_OPENSSL)
         look_into_ssl(&source, ssl->handle);
     if (source.memory) {
         struct tls_receive receive = {ssl->process};
@@ -88,16 +93,14 @@ static __always_inline void learn_tls_socket(const struct who *ssl,
         s32 *fd = tls_receives.lookup(&receive);
         if (fd)
             source.fd = *fd;
-    } else if (!source.known && call->flow == SW_READ) {
-        s32 *received = last_tls_receive.lookup(&thread);
-        if (received)
-            source.fd = *received;
+    } else if (!source.known && thread->flow == SW_READ) {
+        source.fd = thread->received;
         struct who descriptor = {ssl->process, (u32)source.fd};
         if (is_bound(&descriptor))
             source.fd = -1;
     }
-    if (call->flow == SW_READ)
-        last_tls_receive.delete(&thread);
+    if (thread->flow == SW_READ)
+        thread->received = NOTHING_RECEIVED;
     if (source.fd >= 0) {
         bind(ssl, source.fd);
     } else {
