@@ -90,12 +90,54 @@ static __always_inline u32 see_http(const struct who *key, const struct who *who
     return jump;
 }
 
-/* The bytes of a call belong to `connection`.  Returns the program that goes on with it, or STAY.
- * `shared` is constant: true leaves the writing of records to that program, which saves this one
+enum { HEADER_BYTES = 64, PAYLOAD_BYTES = 4096 };
+
+/* A vector of a frame's header and its payload, or of one buffer, passed on in one record.  False:
+ * it is something else, or cannot be read. */
+static __always_inline int emit_frame(const struct connection *connection, u8 flow, u64 position,
+                                      const struct moved *moved)
+{
+    struct iovec64 parts[2] = {};
+    u64 captured = moved->size;
+    if (!moved->vector || moved->entries - 1 > 1 ||
+        read_user(parts, sizeof parts, (void *)moved->vector))
+        return 0;
+    u64 header = moved->entries == 2 ? parts[0].size : 0;
+    u64 from = moved->entries == 2 ? parts[1].base : parts[0].base;
+    u64 size = captured - header;
+    if (header > HEADER_BYTES || size - 1 >= PAYLOAD_BYTES)
+        return 0;
+    u64 room = room_for(size, 0);
+    asm volatile("" : "+r"(room)); /* as in emit_data */
+    struct sw_record *slot = ring.ringbuf_reserve(sizeof *slot + HEADER_BYTES + room);
+    if (!slot) {
+        count(SW_COUNT_lost_ring_full, captured);
+        return 1;
+    }
+    describe(slot, connection, flow);
+    slot->position = position;
+    slot->length = slot->captured = captured;
+    asm volatile("" : "+r"(header));
+    if (header > HEADER_BYTES)
+        header = HEADER_BYTES;
+    long failed = read_user(slot + 1, header, (void *)parts[0].base);
+    asm volatile("" : "+r"(size));
+    if (size > room)
+        size = room;
+    failed |= read_user((u8 *)(slot + 1) + header, size, (void *)from);
+    submit(slot, HEADER_BYTES + room, captured, failed);
+    return 1;
+}
+
+/* What a program writes to the ring by itself; the rest it leaves to the others, which saves it
  * their code. */
+enum writes { BUFFERS, FRAMES, NOTHING };
+
+/* The bytes of a call belong to `connection`.  Returns the program that goes on with it, or STAY.
+ * `writes` is constant. */
 static __always_inline u32 take(const struct who *key, const struct who *who,
                                 struct connection *connection, const struct moved *moved,
-                                int shared)
+                                enum writes writes)
 {
     if (connection->state == HIDDEN)
         return STAY;
@@ -108,17 +150,18 @@ static __always_inline u32 take(const struct who *key, const struct who *who,
     u64 size = moved->size;
     u32 jump = STAY;
     if (connection->state != OPEN)
-        jump = see_http(key, who, connection, moved, position, shared, &size);
-    if (!size)
+        jump = see_http(key, who, connection, moved, position, writes != BUFFERS, &size);
+    if (!size || (writes == FRAMES && emit_frame(connection, flow, position, moved)))
         return jump;
-    if (shared || size > PIECE_BYTES)
+    if (writes != BUFFERS || size > PIECE_BYTES)
         return share(key, who, moved, position, CAPTURE_LIMIT, JUMP_PUMP);
-    emit_data(connection, flow, position, moved->size, moved->buffer, size, 0);
+    emit_data(connection, flow, position, moved->size, moved->buffer, size, FROM_CALL);
     return jump;
 }
 
 /* A call has moved bytes; its hook goes on with the program that this returns, or STAYs. */
-static __always_inline u32 see(const struct who *who, const struct moved *moved, int shared)
+static __always_inline u32 see(const struct who *who, const struct moved *moved,
+                               enum writes writes)
 {
     u64 *what = known.lookup((struct who *)who);
     u64 sock = what ? *what : 0;
@@ -131,6 +174,6 @@ static __always_inline u32 see(const struct who *who, const struct moved *moved,
     struct who key = *who;
     struct connection *connection = connection_of(moved, sock, &key);
     if (connection)
-        return take(&key, who, connection, moved, shared);
+        return take(&key, who, connection, moved, writes);
     return share(who, who, moved, 0, 0, JUMP_MEET);
 }

@@ -20,37 +20,53 @@ static __always_inline void describe(struct sw_record *record,
     record->role = connection->requester == SW_READ ? SW_SERVER : SW_CLIENT;
 }
 
-/* The ring is reserved by constant sizes only; at most half a record's room is wasted.  The
- * verifier walks each of these branches apart, and so knows a constant. */
-static __always_inline u64 room_for(u64 size)
+/* The ring is reserved by constant sizes only; at most half a record's room is wasted, three
+ * quarters where it is `coarse` (a constant).  The verifier walks each of these branches apart, and so
+ * knows a constant; in a loop that takes its time. */
+static __always_inline u64 room_for(u64 size, int coarse)
 {
-    if (size <= 64)
+    if (size <= 64 && !coarse)
         return 64;
-    if (size <= 128)
+    if (size <= 128 && !coarse)
         return 128;
     if (size <= 256)
         return 256;
-    if (size <= 512)
+    if (size <= 512 && !coarse)
         return 512;
     if (size <= 1024)
         return 1024;
-    if (size <= 2048)
+    if (size <= 2048 && !coarse)
         return 2048;
     if (size <= 4096)
         return 4096;
-    if (size <= 8192)
+    if (size <= 8192 && !coarse)
         return 8192;
     if (size <= 16384)
         return 16384;
     return PIECE_BYTES;
 }
 
-/* Passes on `size` bytes, PIECE_BYTES at most, of a call that goes on for `length` from there. */
+static __always_inline void submit(struct sw_record *slot, u64 room, u64 captured, long failed)
+{
+    if (failed) {
+        count(SW_COUNT_lost_unreadable, captured);
+        ring.ringbuf_discard(slot, BPF_RB_NO_WAKEUP);
+        return;
+    }
+    count(SW_COUNT_captured_records, 1);
+    count(SW_COUNT_captured_bytes, captured);
+    ring.ringbuf_submit(slot, wake_up(sizeof *slot + room));
+}
+
+enum from { FROM_CALL, FROM_PUMP, FROM_STASH };
+
+/* Passes on `size` bytes, PIECE_BYTES at most, of a call that goes on for `length` from there.
+ * `where` is constant. */
 static __always_inline void emit_data(const struct connection *connection, u8 flow, u64 position,
-                                      u64 length, u64 from, u64 size, u32 from_kernel)
+                                      u64 length, u64 from, u64 size, enum from where)
 {
     u64 captured = size;
-    u64 room = room_for(size);
+    u64 room = room_for(size, where == FROM_PUMP);
     asm volatile("" : "+r"(room)); /* the branches are to stay */
     struct sw_record *slot = ring.ringbuf_reserve(sizeof *slot + room);
     if (!slot) {
@@ -65,16 +81,9 @@ static __always_inline void emit_data(const struct connection *connection, u8 fl
     asm volatile("" : "+r"(size));
     if (size > room)
         size = room;
-    long failed = from_kernel ? read_kernel(slot + 1, size, (void *)from)
-                              : read_user(slot + 1, size, (void *)from);
-    if (failed) {
-        count(SW_COUNT_lost_unreadable, captured);
-        ring.ringbuf_discard(slot, BPF_RB_NO_WAKEUP);
-        return;
-    }
-    count(SW_COUNT_captured_records, 1);
-    count(SW_COUNT_captured_bytes, captured);
-    ring.ringbuf_submit(slot, wake_up(sizeof *slot + room));
+    long failed = where == FROM_STASH ? read_kernel(slot + 1, size, (void *)from)
+                                      : read_user(slot + 1, size, (void *)from);
+    submit(slot, room, captured, failed);
 }
 
 static __always_inline void emit_open(const struct who *who, struct connection *connection)

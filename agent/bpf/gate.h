@@ -251,7 +251,7 @@ static __always_inline u32 begin(void)
     adopt(connection, call->user.process);
     emit_open(&call->who, connection);
     emit_data(connection, call->flow, connection->stash_start, connection->stashed + call->total,
-              (u64)stash->data, connection->stashed, 1);
+              (u64)stash->data, connection->stashed, FROM_STASH);
     stashes.delete(&call->who);
     connection->stashed = 0;
     connection->overflowed = 1;

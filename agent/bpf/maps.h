@@ -9,8 +9,10 @@
 
 /* bpf_probe_read_user and bpf_probe_read_kernel by names of ours: for those names BCC reads all of
  * /proc/kallsyms, to see if the kernel is as old as 5.4.  That took as long as all the rest. */
-static long (*read_user)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
-static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
+static long (*read_user)(void *to, u32 size, const void *from) =
+    (void *)BPF_FUNC_probe_read_user;
+static long (*read_kernel)(void *to, u32 size, const void *from) =
+    (void *)BPF_FUNC_probe_read_kernel;
 
 enum { FLOW_NONE = 2, PASSING_BYTES = 4096 };
 

@@ -80,5 +80,5 @@ static __always_inline u32 meet(void)
     if (!first_sight(&user, &moved, &key))
         return STAY;
     struct connection *connection = connection_at(&key);
-    return connection ? take(&key, &user, connection, &moved, 1) : STAY;
+    return connection ? take(&key, &user, connection, &moved, NOTHING) : STAY;
 }

@@ -34,7 +34,8 @@ static __always_inline u32 pump(void)
             size = PIECE_BYTES;
         if (!size) /* an empty entry */
             continue;
-        emit_data(connection, call->flow, call->position, call->total, call->buffer, size, 0);
+        emit_data(connection, call->flow, call->position, call->total, call->buffer, size,
+                  FROM_PUMP);
         advance(call, size);
         call->limit -= size;
     }

@@ -55,7 +55,7 @@ int sys_exit_buffer(struct sys_exit *args)
     if (!moved.size)
         return 0;
     struct who who = {process_key(), (u32)moved.fd};
-    u32 next = see(&who, &moved, 0);
+    u32 next = see(&who, &moved, BUFFERS);
     if (next != STAY)
         syscall_jumps.call(args, next);
     return 0;
@@ -83,7 +83,7 @@ int sys_exit_vector(struct sys_exit *args)
         read_message_header(&moved, ARGUMENT_1(regs));
     if (flags & MSG_TRUNC_)
         moved.vector = 0;
-    u32 next = see(&who, &moved, 1);
+    u32 next = see(&who, &moved, FRAMES);
     if (next != STAY)
         syscall_jumps.call(args, next);
     return 0;
@@ -122,58 +122,8 @@ int sys_exit_messages(struct sys_exit *args)
     moved.more = args->result - 1;
     if (!moved.size)
         return 0;
-    u32 next = see(&who, &moved, 1);
+    u32 next = see(&who, &moved, NOTHING);
     if (next != STAY)
         syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_meet(struct sys_exit *args)
-{
-    u32 next = meet();
-    if (next != STAY)
-        syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_gate(struct sys_exit *args)
-{
-    u32 next = gate();
-    if (next != STAY)
-        syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_search(struct sys_exit *args)
-{
-    u32 next = search();
-    if (next != STAY)
-        syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_token(struct sys_exit *args)
-{
-    u32 next = token();
-    if (next != STAY)
-        syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_begin(struct sys_exit *args)
-{
-    u32 next = begin();
-    if (next != STAY)
-        syscall_jumps.call(args, next);
-    return 0;
-}
-
-int syscall_pump(struct sys_exit *args)
-{
-    u32 next = pump();
-    if (next != STAY) {
-        syscall_jumps.call(args, next);
-        pump_ended();
-    }
     return 0;
 }

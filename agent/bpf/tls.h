@@ -205,59 +205,9 @@ int tls_exit(struct pt_regs *regs)
         read_user(&moved.size, sizeof moved.size, (void *)was.size_pointer);
     if (!moved.size)
         return 0;
-    u32 next = see(&who, &moved, 0);
+    u32 next = see(&who, &moved, BUFFERS);
     if (next != STAY)
         tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_meet(struct pt_regs *regs)
-{
-    u32 next = meet();
-    if (next != STAY)
-        tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_gate(struct pt_regs *regs)
-{
-    u32 next = gate();
-    if (next != STAY)
-        tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_search(struct pt_regs *regs)
-{
-    u32 next = search();
-    if (next != STAY)
-        tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_token(struct pt_regs *regs)
-{
-    u32 next = token();
-    if (next != STAY)
-        tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_begin(struct pt_regs *regs)
-{
-    u32 next = begin();
-    if (next != STAY)
-        tls_jumps.call(regs, next);
-    return 0;
-}
-
-int tls_pump(struct pt_regs *regs)
-{
-    u32 next = pump();
-    if (next != STAY) {
-        tls_jumps.call(regs, next);
-        pump_ended();
-    }
     return 0;
 }
 

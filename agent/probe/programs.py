@@ -56,12 +56,9 @@ TRACEPOINTS: Final = (
     Tracepoint("sched", "sched_process_exec", "sched_process_exec"),
 )
 
+TRACEPOINT_PROGRAMS: Final = tuple(dict.fromkeys(point.program for point in TRACEPOINTS))
 # Programs that share the work by tail calls, by their place in a BPF_PROG_ARRAY (maps.h).
-JUMPS: Final = ("meet", "gate", "search", "token", "begin", "pump")
-TRACEPOINT_PROGRAMS: Final = (
-    *dict.fromkeys(point.program for point in TRACEPOINTS),
-    *(f"syscall_{jump}" for jump in JUMPS),
-)
+JUMPS: Final = ("jump_meet", "jump_gate", "jump_search", "jump_token", "jump_begin", "jump_pump")
 UPROBE_PROGRAMS: Final = (
     "tls_read_enter",
     "tls_write_enter",
@@ -75,7 +72,6 @@ UPROBE_PROGRAMS: Final = (
     "nss_write_enter",
     "tls_exit",
     "tls_free_enter",
-    *(f"tls_{jump}" for jump in JUMPS),
 )
 MAPS: Final = ("ring", "counters", "connections", "excluded", "earlier")
 

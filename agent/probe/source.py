@@ -33,6 +33,7 @@ FILES = (
     "calls.h",
     "midway.h",
     "meet.h",
+    "jumps.h",
     "sockets.h",
     "tls.h",
     "lifecycle.h",

@@ -35,7 +35,7 @@ COMPILE = """
     module = compile.compiled(programs.Settings().definitions())
     from bcc import libbcc  # reads the environment that `compiled` sets
     libbcc.lib.bpf_table_name.restype = ctypes.c_char_p
-    names = (*programs.TRACEPOINT_PROGRAMS, *programs.UPROBE_PROGRAMS)
+    names = (*programs.TRACEPOINT_PROGRAMS, *programs.UPROBE_PROGRAMS, *programs.JUMPS)
     maps = libbcc.lib.bpf_num_tables(module.module)
     json.dump({
         "programs": {name: module.dump_func(name).hex() for name in names},
