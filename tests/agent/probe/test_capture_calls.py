@@ -80,6 +80,30 @@ def messages(vectors: list[Vector]) -> "ctypes.Array[MultiHeader]":
     )
 
 
+HEADERS_AND_PAYLOADS = (
+    *((0, 1), (1, 0), (2, 60), (14, 4096), (14, 4097), (64, 64), (64, 4096), (65, 64), (300, 5000)),
+    *((1,), (64,), (4096,), (4097,), (2, 5, 60)),
+)
+
+
+def test_a_header_and_its_payload_in_one_call(probe: Probe) -> None:
+    """What most servers do; one record where both are small."""
+    data = b""
+    with connected() as (client, server):
+        upgrade(client, server)
+        for sizes in HEADERS_AND_PAYLOADS:
+            parts = [random.randbytes(size) for size in sizes]
+            for room in ((14, 1 << 16), (64, 1 << 16), (1 << 16, 64), (1 << 17,)):
+                assert os.writev(client.fileno(), parts) == sum(sizes)
+                left = sum(sizes)
+                while left:
+                    left -= os.readv(server.fileno(), [bytearray(size) for size in room])
+                data += b"".join(parts)
+        both(probe, REQUEST + data, SWITCHING)
+    [seen] = probe.of(CLIENT)
+    assert 14 + 4096 in map(len, seen.streams[WRITE].values())
+
+
 def test_several_messages_in_one_call(probe: Probe) -> None:
     first, second = [b"one", b"", b"two" * 40], [b"three" * 9_000]
     data = b"".join(first + second)
