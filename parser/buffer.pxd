@@ -14,19 +14,26 @@ cdef struct Buffer:
     size_t room  # without the slack
 
 
-# Room for `size` bytes in all, at least doubled.  False, and nothing changed, without memory.
-cdef inline bint buffer_reserve(Buffer *self, size_t size) noexcept nogil:
-    cdef size_t room
-    cdef void *data
-    if size <= self.room and self.data != NULL:
-        return True
-    room = max(size, 2 * self.room, <size_t>LEAST_ROOM)
-    data = realloc(self.data, room + SLACK)
+# False, and nothing changed: there is no memory.
+cdef inline bint buffer_resize(Buffer *self, size_t room) noexcept nogil:
+    cdef void *data = realloc(self.data, room + SLACK)
     if data == NULL:
         return False
     self.data = <uint8_t *>data
     self.room = room
     return True
+
+
+# The room to ask for where `size` bytes in all do not fit: at least doubled.
+cdef inline size_t buffer_next_room(const Buffer *self, size_t size) noexcept nogil:
+    return max(size, 2 * self.room, <size_t>LEAST_ROOM)
+
+
+# Room for `size` bytes in all.  False, and nothing changed, without memory.
+cdef inline bint buffer_reserve(Buffer *self, size_t size) noexcept nogil:
+    if size <= self.room and self.data != NULL:
+        return True
+    return buffer_resize(self, buffer_next_room(self, size))
 
 
 cdef inline size_t buffer_memory(const Buffer *self) noexcept nogil:

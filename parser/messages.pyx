@@ -259,7 +259,8 @@ cdef void close_message(Messages *self, Workspace *space) noexcept nogil:
     self.open = False
     if self.kept.data != NULL:
         workspace_return(space, &self.kept)
-    digest_free(&self.digest)
+    if self.digest != NULL:
+        digest_free(&self.digest)
 
 
 cdef void messages_finish(Messages *self, Workspace *space, uint64_t end,

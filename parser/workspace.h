@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64 };
+enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64, SW_LINE_BYTES = 64 };
 
 struct sw_spare {
     uint8_t *data;
@@ -21,8 +21,9 @@ struct sw_workspace {
     struct inflate_state *inflater; /* of the message that was inflated last, or is now */
     struct inflate_state *idle_inflater;
     const void *inflated; /* whose it was: an Inflater, or NULL */
-    uint8_t packed[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
-    uint8_t scratch[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
+    /* Where a whole vector is stored, it lies in one cache line. */
+    _Alignas(SW_LINE_BYTES) uint8_t packed[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
+    _Alignas(SW_LINE_BYTES) uint8_t scratch[SW_SCRATCH_BYTES + SW_SCRATCH_SLACK];
 };
 
 static pthread_key_t sw_workspace_key;
@@ -45,7 +46,7 @@ static int sw_workspace_setup(void)
 
 static struct sw_workspace *sw_workspace_make(void)
 {
-    struct sw_workspace *made = malloc(sizeof *made);
+    struct sw_workspace *made = aligned_alloc(SW_LINE_BYTES, sizeof *made);
     if (!made)
         return NULL;
     memset(made->spare, 0, sizeof made->spare);

@@ -47,14 +47,38 @@ cdef extern from "workspace.h" nogil:
 
 ctypedef sw_workspace Workspace
 
+cdef enum:
+    SMALL_BYTES = 16 << 10  # room of a small spare buffer at most: it is lent for any message
+
 # This thread's.  NULL: no memory.
 cdef Workspace *workspace_get() noexcept nogil
 
+# For what is below.
+cdef bint workspace_more(Workspace *self, Buffer *buffer, size_t size,
+                         uint64_t expected) noexcept nogil
+cdef void workspace_keep(Workspace *self, Buffer *buffer) noexcept nogil
+
+
 # Room for `size` bytes in all, which have come, of `expected` ones: by a spare buffer that is
 # not far larger, else by more memory.  False, and nothing changed: there is none.
-cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
-                         uint64_t expected) noexcept nogil
+cdef inline bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
+                                uint64_t expected) noexcept nogil:
+    if buffer.data != NULL or size > self.spare[0].room:
+        return workspace_more(self, buffer, size, expected)
+    buffer.data = self.spare[0].data
+    buffer.room = self.spare[0].room
+    self.spare[0].data = NULL
+    self.spare[0].room = 0
+    return True
+
 
 # Takes the buffer of a finished message back; of small ones and of large ones, up to a bound,
 # the largest stays.
-cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil
+cdef inline void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:
+    if buffer.room > SMALL_BYTES or self.spare[0].data != NULL:
+        workspace_keep(self, buffer)
+        return
+    self.spare[0].data = buffer.data
+    self.spare[0].room = buffer.room
+    buffer.data = NULL
+    buffer.size = buffer.room = 0

@@ -10,15 +10,15 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from sockwarden.parser.buffer cimport Buffer, buffer_release, buffer_reserve
+from sockwarden.parser.buffer cimport Buffer, buffer_next_room, buffer_release, buffer_resize
 
 cdef extern from "workspace.h" nogil:
     sw_workspace *sw_workspace_get()
     int sw_workspace_setup()
 
 cdef enum:
-    SMALL_BYTES = 16 << 10  # lent for any message
-    SPARE_BYTES = 4 << 20   # kept at most
+    SPARE_BYTES = 4 << 20  # kept at most
+    MOST_TIMES = 16        # the spare buffer may be as large as the message
 
 if sw_workspace_setup():
     raise MemoryError("no thread-specific key left for the parser's scratch memory")
@@ -35,27 +35,33 @@ cdef inline sw_spare *suitable(Workspace *self, size_t size, uint64_t expected) 
     cdef uint64_t use = max(<uint64_t>size, expected) if size > SMALL_BYTES else size
     if self.spare[0].room >= size:
         return &self.spare[0]
-    if self.spare[1].room >= size and self.spare[1].room // 4 <= use:
+    if self.spare[1].room >= size and self.spare[1].room // MOST_TIMES <= use:
         return &self.spare[1]
     return NULL
 
 
-cdef bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
+cdef bint workspace_more(Workspace *self, Buffer *buffer, size_t size,
                          uint64_t expected) noexcept nogil:
     cdef sw_spare *spare = suitable(self, size, expected)
+    cdef size_t room
+    cdef Buffer outgrown
     if spare == NULL:
-        return buffer_reserve(buffer, size)
+        room = buffer_next_room(buffer, size)
+        if size <= SMALL_BYTES:
+            room = min(room, <size_t>SMALL_BYTES)  # so that it will be the small spare buffer
+        return buffer_resize(buffer, room)
     if buffer.size:
         memcpy(spare.data, buffer.data, buffer.size)
-    free(buffer.data)
+    outgrown = buffer[0]
     buffer.data = spare.data
     buffer.room = spare.room
     spare.data = NULL
     spare.room = 0
+    workspace_return(self, &outgrown)
     return True
 
 
-cdef void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:
+cdef void workspace_keep(Workspace *self, Buffer *buffer) noexcept nogil:
     cdef sw_spare *spare = &self.spare[buffer.room > SMALL_BYTES]
     if buffer.data == NULL or buffer.room <= spare.room or buffer.room > SPARE_BYTES:
         buffer_release(buffer)
