@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SW_UTF8_LONG_BYTES = 144 }; /* two blocks, and what load_behind loads */
+enum { SW_UTF8_LONG_BYTES = 144 }; /* two blocks, and what stands before them */
 
 typedef size_t (*sw_utf8_fn)(const uint8_t *data, size_t size);
 typedef size_t (*sw_unmask_utf8_fn)(uint8_t *out, const uint8_t *in, size_t size, uint32_t key);

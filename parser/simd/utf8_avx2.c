@@ -32,11 +32,6 @@ TARGET static inline block load_part(const uint8_t *data, size_t size)
     return load(part);
 }
 
-TARGET static inline block load_behind(const uint8_t *data)
-{
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)data));
-}
-
 TARGET static inline void store(uint8_t *out, block octets)
 {
     _mm256_storeu_si256((__m256i *)out, octets);
@@ -77,15 +72,11 @@ TARGET static inline block table_of(const uint8_t *table)
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table));
 }
 
-TARGET static inline block errors_of(block here, block before)
+TARGET static inline block errors_in(block here, block back_1, block back_2, block back_3)
 {
     static const uint8_t first_upper[16] = {SW_FIRST_UPPER};
     static const uint8_t first_lower[16] = {SW_FIRST_LOWER};
     static const uint8_t second_upper[16] = {SW_SECOND_UPPER};
-    const block joint = _mm256_permute2x128_si256(before, here, 0x21);
-    const block back_1 = _mm256_alignr_epi8(here, joint, 15);
-    const block back_2 = _mm256_alignr_epi8(here, joint, 14);
-    const block back_3 = _mm256_alignr_epi8(here, joint, 13);
     const block lower = _mm256_and_si256(back_1, _mm256_set1_epi8(0x0f));
     const block pairs = _mm256_and_si256(
         _mm256_and_si256(_mm256_shuffle_epi8(table_of(first_upper), upper(back_1)),
@@ -96,6 +87,14 @@ TARGET static inline block errors_of(block here, block before)
                         _mm256_subs_epu8(back_3, _mm256_set1_epi8((char)(0xF0 - 0x80))));
     return _mm256_xor_si256(
         _mm256_and_si256(third_or_fourth, _mm256_set1_epi8((char)0x80)), pairs);
+}
+
+TARGET static inline block errors_of(block here, block before)
+{
+    const block joint = _mm256_permute2x128_si256(before, here, 0x21);
+    return errors_in(here, _mm256_alignr_epi8(here, joint, 15),
+                     _mm256_alignr_epi8(here, joint, 14),
+                     _mm256_alignr_epi8(here, joint, 13));
 }
 
 #include "utf8_blocks.h"

@@ -30,11 +30,6 @@ TARGET static inline block load_part(const uint8_t *data, size_t size)
     return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, (unsigned)size), data);
 }
 
-TARGET static inline block load_behind(const uint8_t *data)
-{
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)data));
-}
-
 TARGET static inline void store(uint8_t *out, block octets)
 {
     _mm512_storeu_si512(out, octets);
@@ -75,15 +70,11 @@ TARGET static inline block table_of(const uint8_t *table)
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table));
 }
 
-TARGET static inline block errors_of(block here, block before)
+TARGET static inline block errors_in(block here, block back_1, block back_2, block back_3)
 {
     static const uint8_t first_upper[16] = {SW_FIRST_UPPER};
     static const uint8_t first_lower[16] = {SW_FIRST_LOWER};
     static const uint8_t second_upper[16] = {SW_SECOND_UPPER};
-    const block joint = _mm512_alignr_epi32(here, before, 12);
-    const block back_1 = _mm512_alignr_epi8(here, joint, 15);
-    const block back_2 = _mm512_alignr_epi8(here, joint, 14);
-    const block back_3 = _mm512_alignr_epi8(here, joint, 13);
     const block lower = _mm512_and_si512(back_1, _mm512_set1_epi8(0x0f));
     const block pairs = _mm512_and_si512(
         _mm512_and_si512(_mm512_shuffle_epi8(table_of(first_upper), upper(back_1)),
@@ -94,6 +85,14 @@ TARGET static inline block errors_of(block here, block before)
                         _mm512_subs_epu8(back_3, _mm512_set1_epi8((char)(0xF0 - 0x80))));
     return _mm512_xor_si512(
         _mm512_and_si512(third_or_fourth, _mm512_set1_epi8((char)0x80)), pairs);
+}
+
+TARGET static inline block errors_of(block here, block before)
+{
+    const block joint = _mm512_alignr_epi32(here, before, 12);
+    return errors_in(here, _mm512_alignr_epi8(here, joint, 15),
+                     _mm512_alignr_epi8(here, joint, 14),
+                     _mm512_alignr_epi8(here, joint, 13));
 }
 
 #include "utf8_blocks.h"

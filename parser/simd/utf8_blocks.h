@@ -4,11 +4,12 @@
  *   TARGET                 the functions' attribute
  *   zeros, load, store     a block
  *   load_part              its first `size` octets, then zeros
- *   load_behind            a block that ends in the 16 octets at `data`
  *   repeated               the key again and again
  *   both, different        bitwise or, exclusive or
  *   is_ascii, is_zero      of all octets
- *   errors_of              nonzero octets where a block is wrong, by the block before it
+ *   errors_in              nonzero octets where a block is wrong, by the blocks that begin
+ *                          1 to 3 octets before it
+ *   errors_of              the same, by the block before it
  */
 
 TARGET static size_t prefix(const uint8_t *data, size_t size)
@@ -33,13 +34,19 @@ TARGET static inline block unmasked(uint8_t *out, const uint8_t *in, block keys)
     return here;
 }
 
-/* Errors in two blocks, by the one before them, which becomes the second. */
-TARGET static inline block unmask_pair(uint8_t *out, const uint8_t *in, block keys, block *before)
+/* The errors in a block behind others: what stands before each octet is loaded once more, as the
+ * processor has loads to spare where shuffles are what it waits for. */
+TARGET static inline block unmask_next(uint8_t *out, const uint8_t *in, uint32_t key)
 {
-    const block a = unmasked(out, in, keys), b = unmasked(out + BLOCK, in + BLOCK, keys);
-    const block errors = both(errors_of(a, *before), errors_of(b, a));
-    *before = b;
-    return errors;
+    const block here = unmasked(out, in, repeated(key));
+    return errors_in(here, different(load(in - 1), repeated(sw_rotate(key, 3))),
+                     different(load(in - 2), repeated(sw_rotate(key, 2))),
+                     different(load(in - 3), repeated(sw_rotate(key, 1))));
+}
+
+TARGET static inline block unmask_pair(uint8_t *out, const uint8_t *in, uint32_t key)
+{
+    return both(unmask_next(out, in, key), unmask_next(out + BLOCK, in + BLOCK, key));
 }
 
 TARGET static inline size_t unmask_ascii(uint8_t *out, const uint8_t *in, size_t size, block keys)
@@ -59,17 +66,18 @@ TARGET static inline size_t unmask_ascii(uint8_t *out, const uint8_t *in, size_t
 TARGET static inline size_t unmask_prefix(uint8_t *out, const uint8_t *in, size_t size,
                                           uint32_t key)
 {
-    const block keys = repeated(key);
-    block before = zeros(), errors = zeros();
-    size_t at = unmask_ascii(out, in, size, keys);
+    block errors = zeros();
+    size_t at = unmask_ascii(out, in, size, repeated(key));
+    if (!at) {
+        errors = errors_of(unmasked(out, in, repeated(key)), zeros());
+        at = BLOCK;
+    }
     for (; at + 2 * BLOCK <= size; at += 2 * BLOCK)
-        errors = both(errors, unmask_pair(out + at, in + at, keys, &before));
+        errors = both(errors, unmask_pair(out + at, in + at, key));
     if (at < size) {
         /* The last pair: some of it for the second time, so that none is a part of a block. */
         at = size - 2 * BLOCK;
-        const block turned = repeated(sw_rotate(key, at));
-        before = different(load_behind(in + at - 16), turned);
-        errors = both(errors, unmask_pair(out + at, in + at, turned, &before));
+        errors = both(errors, unmask_pair(out + at, in + at, sw_rotate(key, at)));
     }
     return is_zero(errors) ? sw_utf8_boundary(out, size) : prefix(out, size);
 }

@@ -32,11 +32,6 @@ static inline block load_part(const uint8_t *data, size_t size)
     return load(part);
 }
 
-static inline block load_behind(const uint8_t *data)
-{
-    return load(data);
-}
-
 static inline void store(uint8_t *out, block octets)
 {
     vst1q_u8(out, octets);
@@ -67,14 +62,11 @@ static inline int is_zero(block octets)
     return vmaxvq_u8(octets) == 0;
 }
 
-static inline block errors_of(block here, block before)
+static inline block errors_in(block here, block back_1, block back_2, block back_3)
 {
     static const uint8_t first_upper[16] = {SW_FIRST_UPPER};
     static const uint8_t first_lower[16] = {SW_FIRST_LOWER};
     static const uint8_t second_upper[16] = {SW_SECOND_UPPER};
-    const block back_1 = vextq_u8(before, here, 15);
-    const block back_2 = vextq_u8(before, here, 14);
-    const block back_3 = vextq_u8(before, here, 13);
     const block lower = vandq_u8(back_1, vdupq_n_u8(0x0f));
     const block pairs = vandq_u8(vandq_u8(vqtbl1q_u8(load(first_upper), vshrq_n_u8(back_1, 4)),
                                           vqtbl1q_u8(load(first_lower), lower)),
@@ -82,6 +74,13 @@ static inline block errors_of(block here, block before)
     const block third_or_fourth = vorrq_u8(vqsubq_u8(back_2, vdupq_n_u8(0xE0 - 0x80)),
                                            vqsubq_u8(back_3, vdupq_n_u8(0xF0 - 0x80)));
     return veorq_u8(vandq_u8(third_or_fourth, vdupq_n_u8(0x80)), pairs);
+}
+
+static inline block errors_of(block here, block before)
+{
+    return errors_in(here, vextq_u8(before, here, 15),
+                     vextq_u8(before, here, 14),
+                     vextq_u8(before, here, 13));
 }
 
 #include "utf8_blocks.h"

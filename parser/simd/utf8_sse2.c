@@ -33,11 +33,6 @@ static inline block load_part(const uint8_t *data, size_t size)
     return load(part);
 }
 
-static inline block load_behind(const uint8_t *data)
-{
-    return load(data);
-}
-
 static inline void store(uint8_t *out, block octets)
 {
     _mm_storeu_si128((__m128i *)out, octets);
@@ -84,11 +79,8 @@ static inline block until(block octets, uint8_t value)
     return _mm_cmpeq_epi8(_mm_min_epu8(octets, _mm_set1_epi8((char)value)), octets);
 }
 
-static inline block errors_of(block here, block before)
+static inline block errors_in(block here, block back_1, block back_2, block back_3)
 {
-    const block back_1 = both(_mm_slli_si128(here, 1), _mm_srli_si128(before, 15));
-    const block back_2 = both(_mm_slli_si128(here, 2), _mm_srli_si128(before, 14));
-    const block back_3 = both(_mm_slli_si128(here, 3), _mm_srli_si128(before, 13));
     const block continuation = _mm_cmplt_epi8(here, _mm_set1_epi8((char)0xC0));
     const block due = both(from(back_1, 0xC0), both(from(back_2, 0xE0), from(back_3, 0xF0)));
     const block never = both(from(here, 0xF5), both(is(here, 0xC0), is(here, 0xC1)));
@@ -97,6 +89,13 @@ static inline block errors_of(block here, block before)
     const block too_high = both(_mm_and_si128(is(back_1, 0xED), from(here, 0xA0)),
                                 _mm_and_si128(is(back_1, 0xF4), from(here, 0x90)));
     return both(both(different(continuation, due), never), both(too_low, too_high));
+}
+
+static inline block errors_of(block here, block before)
+{
+    return errors_in(here, both(_mm_slli_si128(here, 1), _mm_srli_si128(before, 15)),
+                     both(_mm_slli_si128(here, 2), _mm_srli_si128(before, 14)),
+                     both(_mm_slli_si128(here, 3), _mm_srli_si128(before, 13)));
 }
 
 #include "utf8_blocks.h"
