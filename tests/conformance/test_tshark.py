@@ -25,7 +25,7 @@ CLOSE = 8
 UNLIKE = (
     "client frames before the 101", "both at once", "much before the 101",
     "the top bit of a length", "a length that never comes", "a length that no peer takes",
-    "no deflate data",
+    "no deflate data", "a context that was agreed away",
 )  # fmt: skip
 
 Told = tuple[str, int, int | None, int | None]  # direction, opcode, fragments or code, length
