@@ -174,7 +174,7 @@ cdef bint has_control(const uint8_t *data, size_t size) noexcept nogil:
 
 cdef int text_evidence(const Sender *self, const uint8_t *data, size_t size,
                        bint whole) noexcept nogil:
-    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef Utf8 state = Utf8(0, 0, 0, False)
     if utf8_feed(&state, data, size) < size or whole and state.need:
         return IMPOSSIBLE
     if self.direction == C2S:
@@ -186,7 +186,7 @@ cdef int text_evidence(const Sender *self, const uint8_t *data, size_t size,
 
 
 cdef int close_evidence(const uint8_t *data, size_t size) noexcept nogil:
-    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef Utf8 state = Utf8(0, 0, 0, False)
     cdef uint16_t code
     if size == 0:
         return 0

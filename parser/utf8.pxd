@@ -13,6 +13,7 @@ cdef struct Utf8:
     uint8_t need  # continuation octets to come
     uint8_t low   # the next of them lies in low..high
     uint8_t high
+    uint8_t mixed  # it has been more than ASCII
 
 
 # How many octets are fine; less than `size`: the one after them is the first that no

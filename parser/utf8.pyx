@@ -17,7 +17,8 @@ from sockwarden.parser.masking cimport rotate, unmask
 cdef extern from "simd/utf8.h" nogil:
     ctypedef size_t (*prefix_function "sw_utf8_fn")(const uint8_t *data, size_t size) noexcept
     ctypedef size_t (*unmask_prefix_function "sw_unmask_utf8_fn")(
-        uint8_t *out, const uint8_t *data, size_t size, uint32_t key) noexcept
+        uint8_t *out, const uint8_t *data, size_t size, uint32_t key,
+        uint8_t *mixed) noexcept
     struct sw_utf8:
         const char *name
         int (*supported)()
@@ -110,7 +111,8 @@ cdef size_t utf8_unmask_long(Utf8 *self, uint8_t *out, const uint8_t *data, size
         if fine < begun:
             unmask(out, data, size, key)
             return fine
-    fine = begun + UNMASK_PREFIX(out + begun, data + begun, size - begun, rotate(key, begun))
+    fine = begun + UNMASK_PREFIX(out + begun, data + begun, size - begun, rotate(key, begun),
+                                 &self.mixed)
     return fine + scalar_feed(self, out + fine, size - fine) if fine < size else size
 
 
@@ -137,7 +139,7 @@ def use(variant):
 
 
 def unmasked_prefix(bytes masked, bytes key, bytes before=b""):
-    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef Utf8 state = Utf8(0, 0, 0, False)
     cdef size_t size = len(masked)
     cdef uint32_t word
     cdef uint8_t *out = <uint8_t *>malloc(size + SLACK)
@@ -153,7 +155,7 @@ def unmasked_prefix(bytes masked, bytes key, bytes before=b""):
 
 
 def valid_prefix(*chunks: bytes):
-    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef Utf8 state = Utf8(0, 0, 0, False)
     cdef size_t total = 0, fine
     for chunk in chunks:
         fine = utf8_feed(&state, chunk, len(chunk))

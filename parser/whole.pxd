@@ -43,7 +43,7 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
     cdef size_t most = most_bytes(self)
     cdef size_t used = 0, head, fine
     cdef const uint8_t *payload
-    cdef Utf8 state = Utf8(0, 0, 0)
+    cdef Utf8 state = Utf8(0, 0, 0, False)
     cdef Header header
     cdef MessageEvent event
     cdef uint8_t digest[SHA256_BYTES]
@@ -69,7 +69,7 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
         event.length = event.wire_length = header.length
         event.opcode = header.first & OPCODE
         used += head + event.size
-        state.need = 0
+        state.need = state.mixed = 0
         fine = event.size
         if mask_bit:
             if event.opcode == TEXT:

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SW_SPARES = 5 };
 enum { SW_SCRATCH_BYTES = 1 << 16, SW_SCRATCH_SLACK = 64, SW_LINE_BYTES = 64 };
 
 struct sw_spare {
@@ -17,7 +18,7 @@ struct sw_spare {
 };
 
 struct sw_workspace {
-    struct sw_spare spare[2]; /* buffers of finished messages: a small one, a large one */
+    struct sw_spare spare[SW_SPARES]; /* buffers of finished messages, by size */
     struct inflate_state *inflater; /* of the message that was inflated last, or is now */
     struct inflate_state *idle_inflater;
     const void *inflated; /* whose it was: an Inflater, or NULL */
@@ -32,8 +33,8 @@ static _Thread_local struct sw_workspace *sw_workspace_here;
 static void sw_workspace_free(void *workspace)
 {
     struct sw_workspace *self = workspace;
-    free(self->spare[0].data);
-    free(self->spare[1].data);
+    for (int i = 0; i < SW_SPARES; i++)
+        free(self->spare[i].data);
     free(self->inflater);
     free(self->idle_inflater);
     free(self);

@@ -31,14 +31,16 @@ cdef extern from "isa-l/igzip_lib.h" nogil:
     int isal_inflate(inflate_state *state)
 
 cdef extern from "workspace.h" nogil:
-    enum: SW_SCRATCH_BYTES
+    enum:
+        SW_SCRATCH_BYTES
+        SW_SPARES
 
     struct sw_spare:
         uint8_t *data
         size_t room
 
     struct sw_workspace:
-        sw_spare *spare     # two: a small one, a large one
+        sw_spare *spare     # SW_SPARES: of SMALL_BYTES at most, of four times as many, ...
         inflate_state *inflater         # of the message that was inflated last, or is now
         inflate_state *idle_inflater
         const void *inflated            # whose it was: an Inflater, or NULL
@@ -72,8 +74,7 @@ cdef inline bint workspace_grow(Workspace *self, Buffer *buffer, size_t size,
     return True
 
 
-# Takes the buffer of a finished message back; of small ones and of large ones, up to a bound,
-# the largest stays.
+# Takes the buffer of a finished message back; of each size, up to a bound, the largest stays.
 cdef inline void workspace_return(Workspace *self, Buffer *buffer) noexcept nogil:
     if buffer.room > SMALL_BYTES or self.spare[0].data != NULL:
         workspace_keep(self, buffer)

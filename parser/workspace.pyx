@@ -1,4 +1,4 @@
-"""One scratch and two spare buffers a thread.
+"""One scratch and a few spare buffers a thread, from 16 KiB to 4 MiB.
 
 A message that lies whole in a captured chunk is unmasked into the scratch.  One
 that does not is joined in a spare buffer, which goes from message to message and from
@@ -17,8 +17,7 @@ cdef extern from "workspace.h" nogil:
     int sw_workspace_setup()
 
 cdef enum:
-    SPARE_BYTES = 4 << 20  # kept at most
-    MOST_TIMES = 16        # the spare buffer may be as large as the message
+    SIZE_STEP = 4  # between two spare buffers; the largest has 4 MiB
 
 if sw_workspace_setup():
     raise MemoryError("no thread-specific key left for the parser's scratch memory")
@@ -30,14 +29,19 @@ cdef Workspace *workspace_get() noexcept nogil:
 
 # The spare buffer that suits `size` bytes.  A message may stay open for long: it does not get
 # what it will not use.  How many it expects is only what its sender says, so that counts when
-# more than a small buffer has come; then a long message is not copied as it grows.
-cdef inline sw_spare *suitable(Workspace *self, size_t size, uint64_t expected) noexcept nogil:
+# more than a small buffer has come; then a long message is seldom copied as it grows.
+cdef sw_spare *suitable(Workspace *self, size_t size, uint64_t expected) noexcept nogil:
     cdef uint64_t use = max(<uint64_t>size, expected) if size > SMALL_BYTES else size
-    if self.spare[0].room >= size:
-        return &self.spare[0]
-    if self.spare[1].room >= size and self.spare[1].room // MOST_TIMES <= use:
-        return &self.spare[1]
-    return NULL
+    cdef sw_spare *found = NULL
+    cdef sw_spare *spare
+    cdef int at
+    for at in range(<int>SW_SPARES):
+        spare = &self.spare[at]
+        if spare.room >= size and (at == 0 or spare.room // SIZE_STEP <= use):
+            found = spare
+            if spare.room >= use:
+                break
+    return found
 
 
 cdef bint workspace_more(Workspace *self, Buffer *buffer, size_t size,
@@ -62,10 +66,16 @@ cdef bint workspace_more(Workspace *self, Buffer *buffer, size_t size,
 
 
 cdef void workspace_keep(Workspace *self, Buffer *buffer) noexcept nogil:
-    cdef sw_spare *spare = &self.spare[buffer.room > SMALL_BYTES]
-    if buffer.data == NULL or buffer.room <= spare.room or buffer.room > SPARE_BYTES:
+    cdef size_t most = SMALL_BYTES
+    cdef sw_spare *spare
+    cdef int at = 0
+    while at < SW_SPARES and buffer.room > most:
+        most *= SIZE_STEP
+        at += 1
+    if at == SW_SPARES or buffer.room <= self.spare[at].room:
         buffer_release(buffer)
         return
+    spare = &self.spare[at]
     free(spare.data)
     spare.data = buffer.data
     spare.room = buffer.room

@@ -11,7 +11,8 @@
  * characters.  It may stop up to a block early, before something that is not: the scalar
  * code (utf8.pyx) goes on from there and tells the octet.
  * unmask_prefix: unmasks all (see masking.h), and tells the same of the outcome, in one pass
- * while the bytes come from memory; of SW_UTF8_LONG_BYTES at least.
+ * while the bytes come from memory; of SW_UTF8_LONG_BYTES at least.  `mixed`: a part of the text was
+ * seen that is not ASCII; then none is expected to be, and no time is spent on finding out.
  */
 #ifndef SOCKWARDEN_UTF8_H
 #define SOCKWARDEN_UTF8_H
@@ -22,7 +23,8 @@
 enum { SW_UTF8_LONG_BYTES = 144 }; /* two blocks, and what stands before them */
 
 typedef size_t (*sw_utf8_fn)(const uint8_t *data, size_t size);
-typedef size_t (*sw_unmask_utf8_fn)(uint8_t *out, const uint8_t *in, size_t size, uint32_t key);
+typedef size_t (*sw_unmask_utf8_fn)(uint8_t *out, const uint8_t *in, size_t size, uint32_t key,
+                                    uint8_t *mixed);
 
 struct sw_utf8 {
     const char *name;

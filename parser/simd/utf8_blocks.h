@@ -64,10 +64,14 @@ TARGET static inline size_t unmask_ascii(uint8_t *out, const uint8_t *in, size_t
 }
 
 TARGET static inline size_t unmask_prefix(uint8_t *out, const uint8_t *in, size_t size,
-                                          uint32_t key)
+                                          uint32_t key, uint8_t *mixed)
 {
     block errors = zeros();
-    size_t at = unmask_ascii(out, in, size, repeated(key));
+    size_t at = 0;
+    if (!*mixed) {
+        at = unmask_ascii(out, in, size, repeated(key));
+        *mixed = at + 4 * BLOCK <= size;
+    }
     if (!at) {
         errors = errors_of(unmasked(out, in, repeated(key)), zeros());
         at = BLOCK;
