@@ -138,8 +138,8 @@ def use(variant):
     UNMASK_PREFIX = <unmask_prefix_function><size_t>unmask_prefix
 
 
-def unmasked_prefix(bytes masked, bytes key, bytes before=b""):
-    cdef Utf8 state = Utf8(0, 0, 0, False)
+def unmasked_prefix(bytes masked, bytes key, bytes before=b"", bint mixed=False):
+    cdef Utf8 state = Utf8(0, 0, 0, mixed)
     cdef size_t size = len(masked)
     cdef uint32_t word
     cdef uint8_t *out = <uint8_t *>malloc(size + SLACK)

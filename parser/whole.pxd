@@ -69,7 +69,7 @@ cdef inline size_t whole_messages(const Messages *self, Workspace *space, const 
         event.length = event.wire_length = header.length
         event.opcode = header.first & OPCODE
         used += head + event.size
-        state.need = state.mixed = 0
+        memset(&state, 0, sizeof(Utf8))
         fine = event.size
         if mask_bit:
             if event.opcode == TEXT:

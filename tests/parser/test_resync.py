@@ -184,9 +184,6 @@ def test_all_cuts_tell_the_same(data, make, seed):
     assert events + decoder.end() == expected
 
 
-THREADS_BUFFER_BYTES = 4 << 20  # lent for a long message, by workspace.pyx
-
-
 def test_a_search_is_bounded_and_long_frames_are_passed():
     rng = random.Random(4)
     talk = traffic.Talk("server", rng)
@@ -198,7 +195,7 @@ def test_a_search_is_bounded_and_long_frames_are_passed():
     conversation.say("s2c", stream[:5], 5)
     for at in range(10, len(stream), 30_000):
         conversation.say("s2c", stream[at : at + 30_000])
-        assert conversation.decoder.memory < (1 << 20) + THREADS_BUFFER_BYTES
+        assert conversation.decoder.memory < 1 << 20
     told = [payload for _, payload in conversation.messages()]
     assert told[-10:] == [said.payload for said in talk.said[-10:]]
     assert set(told) <= {said.payload for said in talk.said}

@@ -94,7 +94,9 @@ def test_all_pairs_of_octets_then_more():
 )
 def test_unmasked_in_the_same_pass(parts, rest, key):
     clear = b"".join(b"a" * run + sequence for run, sequence in parts) + b"a" * rest
-    assert utf8.unmasked_prefix(mask(clear, key), key) == (clear, *earliest(clear))
+    for mixed in (False, True):
+        found = utf8.unmasked_prefix(mask(clear, key), key, mixed=mixed)
+        assert found == (clear, *earliest(clear))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
@@ -102,7 +104,9 @@ def test_a_character_cut_in_every_place_of_a_block(cut):
     for before in (*range(120, 134), *range(140, 148), *range(188, 196), *range(252, 260)):
         for after in (0, 1, 60, 300):
             clear = b"a" * before + "\U0001f600".encode()[:cut] + b"a" * after
-            assert utf8.unmasked_prefix(clear, bytes(4)) == (clear, before + cut, False)
+            for mixed in (False, True):
+                found = utf8.unmasked_prefix(clear, bytes(4), mixed=mixed)
+                assert found == (clear, before + cut, False)
 
 
 @given(
@@ -121,5 +125,6 @@ def test_long_text_that_begins_within_a_character(text, skipped, at, octet, key)
     before, clear = bytes(octets[:skipped]), bytes(octets[skipped:])
     state = earliest(before + clear)
     if earliest(before)[0] == len(before):
-        found = utf8.unmasked_prefix(mask(clear, key), key, before)
-        assert found == (clear, state[0] - len(before), state[1])
+        for mixed in (False, True):
+            found = utf8.unmasked_prefix(mask(clear, key), key, before, mixed)
+            assert found == (clear, state[0] - len(before), state[1])
