@@ -1,6 +1,7 @@
 """The query commands against a real collector: JSON for programs, tables for people."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -268,7 +269,9 @@ def test_tail_goes_on_where_it_was_when_the_collector_comes_back(tmp_path: Path)
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as tail,
+        contextlib.ExitStack() as stack,
     ):
+        stack.callback(tail.kill)  # a failed assertion must not wait for it
         assert tail.stdout is not None
         assert tail.stderr is not None
         seen: list[int] = []
@@ -286,6 +289,7 @@ def test_tail_goes_on_where_it_was_when_the_collector_comes_back(tmp_path: Path)
         collector.end(signal.SIGKILL)
         assert "the collector is away, waiting" in tail.stderr.readline()
         collector.start()
+        deadline = time.monotonic() + fleet.PATIENCE_S
         deliver(settings, [fleet.make_alert(number + 1), fleet.make_alert(number + 2)])
         while not seen or seen[-1] < number + 2:
             time.sleep(0.01)
