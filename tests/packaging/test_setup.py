@@ -22,7 +22,7 @@ def set_up(*arguments: str, user: int | None = None) -> subprocess.CompletedProc
 def test_unknown_profiles_are_bad_usage(arguments: tuple[str, ...]) -> None:
     done = set_up(*arguments)
     assert done.returncode == 2
-    assert done.stderr == "usage: packaging/setup.sh demo|test\n"
+    assert done.stderr == "usage: packaging/setup.sh demo|test|vm|packages\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

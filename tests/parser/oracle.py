@@ -52,6 +52,15 @@ class Window:
                 some = b""
         return clear, True
 
+    def is_inside_block(self):
+        """Octets that would end the data at once do not."""
+        ending = self.zlib.copy()
+        try:
+            ending.decompress(b"\x03\x00")
+        except zlib.error:
+            return True
+        return not ending.eof
+
 
 class Context:
     """The receiving side of permessage-deflate."""
@@ -130,6 +139,7 @@ class Oracle:
         self.message = None
         self.closed = self.close_told = False
         self.lost_at = None  # how many events came before nothing said where frames are
+        self.inside_at = None  # how many came before a message that ended inside a block
 
     def tell(self, kind, offset):
         self.events.append(("anomaly", kind, offset))
@@ -322,6 +332,8 @@ class Oracle:
         message = self.message
         if message.compressed and message.wire and not self.context.final:
             self.inflate(b"\x00\x00\xff\xff", start)
+            if self.inside_at is None and self.context.windows[0].is_inside_block():
+                self.inside_at = len(self.events)
         if not message.withheld and not message.unsure:
             if message.valid and not message.missing and message.text.pending:
                 message.valid = False
@@ -401,6 +413,33 @@ def as_far_as_known(events, oracle):
     return events[: oracle.lost_at] + [
         event for event in events[oracle.lost_at :] if event[:2] == ("anomaly", "gap")
     ]
+
+
+def agrees(events, oracle):
+    """zlib waits for the rest of a block that has begun, where the parser may refuse its beginning.
+    It makes the octets before a fault, which the parser does not look at."""
+    known = _without_text_of_bad_data(as_far_as_known(events, oracle))
+    told = _without_text_of_bad_data(oracle.events)
+    at = oracle.inside_at
+    if at is not None:
+        at -= len(oracle.events[:at]) - len(_without_text_of_bad_data(oracle.events[:at]))
+        if known[:at] == told[:at] and known[at : at + 1] != told[at : at + 1]:
+            return at < len(known) and known[at][:2] == ("anomaly", "inflate_error")
+    return known == told
+
+
+def _without_text_of_bad_data(events):
+    kept, texts = [], []
+    for event in events:
+        if event[:2] == ("anomaly", "invalid_utf8"):
+            texts.append(len(kept))
+        elif event[:2] == ("anomaly", "inflate_error"):
+            kept = [one for at, one in enumerate(kept) if at not in texts]
+            texts = []
+        elif event[0] == MESSAGE:
+            texts = []
+        kept.append(event)
+    return kept
 
 
 def as_tuple(event):
